@@ -1,0 +1,51 @@
+# Two targets are all a newcomer needs: `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: run test test-peers bench lock clean
+.DELETE_ON_ERROR:
+
+run: .venv/run.stamp
+	@$(BIN)/estafeta try $(ARGS)
+
+test: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(ARGS)
+
+# Needs Debian's packages; .ci/run installs them and docs/architecture.md lists them.
+test-peers: .venv/dev.stamp
+	$(BIN)/pytest -m peers tests/peers $(ARGS)
+
+bench: .venv/dev.stamp
+	$(BIN)/python bench/acceptance.py $(ARGS)
+
+lock: .venv/lock.stamp
+	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-options --no-emit-trusted-host -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-options --no-emit-trusted-host --extra dev -o requirements-dev.lock pyproject.toml
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Estafeta needs Python 3.11 or later; this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+
+# The package's own build backend is locked with the rest, so no step of the setup takes an unhashed file.
+.venv/run.stamp: .venv/bin/python requirements.lock requirements-build.lock pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp requirements-dev.lock
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/lock.stamp: .venv/bin/python
+	$(BIN)/pip install -q --disable-pip-version-check pip-tools
+	@touch $@
+
+clean:
+	rm -rf .venv estafeta-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
