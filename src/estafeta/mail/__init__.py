@@ -1,0 +1,1 @@
+"""The nouns of mail: addresses, paths, envelopes, mail objects, header fields, replies (RFC 5321, 5322)."""

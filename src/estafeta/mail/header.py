@@ -1,0 +1,94 @@
+"""The header section of a message, octet by octet (RFC 5322 §2.2), read as leniently as the world writes it.
+
+Nothing here changes a message: fields are found and given as they stand.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.header import decode_header, make_header
+from email.utils import getaddresses
+
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:((?:[^\r\n]*(?:\r\n[ \t])?)*)", re.MULTILINE)
+_TOLD = re.compile(rb"^(Message-ID|Date|Received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_MSG_ID = re.compile(rb"(?:[^<\r\n]|\r\n[ \t])*(<[^<>\s]{1,996}>)")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderField:
+    """One field: its name and its body, both as they stand, folds included, without the last CRLF."""
+
+    name: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body for people: unfolded, encoded words decoded, what is not UTF-8 replaced."""
+        unfolded = self.body.replace(b"\r\n", b"").decode("utf-8", "replace").strip()
+        try:
+            return str(make_header(decode_header(unfolded)))
+        except (ValueError, LookupError):
+            return unfolded
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """What acceptance wants to know of a header section."""
+
+    size: int
+    """Octets of the header section with the empty line behind it."""
+    message_id: str | None
+    """The Message-ID with its angle brackets."""
+    has_date: bool
+    hops: int
+    """Received fields (RFC 5321 §6.3)."""
+
+
+def header_size(content: bytes) -> int:
+    """Octets up to and with the first empty line; all of them where there is none."""
+    if content.startswith(b"\r\n"):
+        return 2
+    end = content.find(b"\r\n\r\n")
+    return len(content) if end < 0 else end + 4
+
+
+def header_facts(content: bytes) -> HeaderFacts:
+    """Find the facts in one pass."""
+    size = header_size(content)
+    message_id: str | None = None
+    has_date = False
+    hops = 0
+    for match in _TOLD.finditer(content, 0, size):
+        name = match[1].lower()
+        if name == b"received":
+            hops += 1
+        elif name == b"date":
+            has_date = True
+        elif name == b"message-id" and message_id is None:
+            found = _MSG_ID.match(content, match.end(), size)
+            if found is not None:
+                message_id = found[1].decode("utf-8", "replace")
+    return HeaderFacts(size, message_id, has_date, hops)
+
+
+def fields(content: bytes) -> list[HeaderField]:
+    """The fields in their order; lines that are no field are passed over."""
+    header = content[: header_size(content)]
+    return [HeaderField(match[1].decode("ascii"), match[2]) for match in _FIELD.finditer(header)]
+
+
+def field(content: bytes, name: str) -> HeaderField | None:
+    """The first field of the name, in any case."""
+    wanted = name.lower()
+    return next((found for found in fields(content) if found.name.lower() == wanted), None)
+
+
+def authors(content: bytes) -> tuple[str, ...]:
+    """The addresses in From (RFC 5322 §3.6.2) as text, in lower case; empty where there are none."""
+    bodies = [
+        found.body.replace(b"\r\n", b"").decode("utf-8", "replace")
+        for found in fields(content)
+        if found.name.lower() == "from"
+    ]
+    return tuple(address.lower() for _, address in getaddresses(bodies) if address)

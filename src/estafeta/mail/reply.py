@@ -1,0 +1,72 @@
+"""Replies and enhanced status codes (RFC 5321 §4.2, RFC 3463, RFC 2034)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class EnhancedStatusCode(NamedTuple):
+    """class.subject.detail, as in 5.1.1 (RFC 3463 §2)."""
+
+    klass: int
+    subject: int
+    detail: int
+
+    @staticmethod
+    def parse(text: str) -> EnhancedStatusCode:
+        """Read `5.1.1`; raises ValueError."""
+        klass, subject, detail = text.split(".")
+        if klass not in ("2", "4", "5") or not (subject.isdecimal() and detail.isdecimal()):
+            raise ValueError(f"not an enhanced status code: {text!r}")
+        return EnhancedStatusCode(int(klass), int(subject), int(detail))
+
+    def __str__(self) -> str:
+        return f"{self.klass}.{self.subject}.{self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply code, an enhanced status code where there is one, and the lines of text without them."""
+
+    code: int
+    status: EnhancedStatusCode | None
+    lines: tuple[str, ...]
+
+    @staticmethod
+    def of(code: int, text: str, status: str | None = None) -> Reply:
+        """`Reply.of(550, "no such mailbox", "5.1.1")`; several lines are parted by a newline."""
+        return Reply(code, EnhancedStatusCode.parse(status) if status else None, tuple(text.split("\n")))
+
+    @property
+    def is_positive(self) -> bool:
+        """2yz and 3yz: the command was taken (RFC 5321 §4.2.1)."""
+        return self.code < 400
+
+    @property
+    def is_transient(self) -> bool:
+        """4yz: the same may succeed later."""
+        return 400 <= self.code < 500
+
+    @property
+    def is_permanent(self) -> bool:
+        """5yz: the same will fail again."""
+        return self.code >= 500
+
+    @property
+    def text(self) -> str:
+        """The lines as one, for people."""
+        return " ".join(self.lines)
+
+    def encode(self, *, with_status: bool = True) -> bytes:
+        """The reply as octets, with CRLF; each line carries the status code (RFC 2034 §4)."""
+        status = f"{self.status} " if self.status and with_status else ""
+        if len(self.lines) == 1:
+            return f"{self.code} {status}{self.lines[0]}\r\n".encode("utf-8", "replace")
+        last = len(self.lines) - 1
+        return "".join(
+            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(self.lines)
+        ).encode("utf-8", "replace")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.status} {self.text}" if self.status else f"{self.code} {self.text}"

@@ -1,0 +1,104 @@
+"""Header facts and trace fields: found as they stand, and written so that nothing can be slipped in."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.utils import parsedate_to_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from estafeta.mail.address import NULL_REVERSE_PATH, Address, ReversePath
+from estafeta.mail.header import authors, field, fields, header_facts, header_size
+from estafeta.mail.trace import date_time, protocol_word, received, return_path
+
+MESSAGE = (
+    b"Received: from a\r\n\tby b; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
+    b"received: from c by d\r\n"
+    b"Message-ID:\r\n <one@example.org>\r\n"
+    b"From: =?utf-8?q?Jos=C3=A9?= <Jose@Example.org>, luis@example.org\r\n"
+    b"Subject : caf\xc3\xa9\r\n"
+    b"\r\n"
+    b"Date: this is the body\r\nReceived: too\r\n"
+)
+
+
+def test_facts_are_of_the_header_section_alone() -> None:
+    facts = header_facts(MESSAGE)
+    assert (facts.message_id, facts.has_date, facts.hops) == ("<one@example.org>", False, 2)
+    assert MESSAGE[facts.size :].startswith(b"Date: this is the body")
+
+
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [(b"", 0), (b"\r\n", 2), (b"\r\nbody", 2), (b"A: b\r\n", 6), (b"A: b\r\n\r\nbody", 8), (b"no header", 9)],
+)
+def test_the_size_of_odd_header_sections(content: bytes, size: int) -> None:
+    assert header_size(content) == size
+    assert header_facts(content).size == size
+
+
+def test_fields_are_unfolded_and_decoded_for_people() -> None:
+    assert [found.name for found in fields(MESSAGE)] == [
+        "Received",
+        "received",
+        "Message-ID",
+        "From",
+        "Subject",
+    ]
+    found = field(MESSAGE, "FROM")
+    assert found is not None and found.text.startswith("José <")
+    subject = field(MESSAGE, "subject")
+    assert subject is not None and subject.text == "café"
+    assert authors(MESSAGE) == ("jose@example.org", "luis@example.org")
+
+
+def test_a_message_id_of_another_field_is_not_taken() -> None:
+    assert header_facts(b"Message-ID:\r\nSubject: <not@this>\r\n\r\n").message_id is None
+
+
+@given(st.binary(max_size=200))
+def test_whatever_the_octets_facts_are_found_without_error(octets: bytes) -> None:
+    facts = header_facts(octets)
+    assert 0 <= facts.size <= len(octets)
+    fields(octets)
+    authors(octets)
+
+
+def test_dates_are_read_back_by_another_reader() -> None:
+    assert parsedate_to_datetime(date_time(1_700_000_000.7)).timestamp() == 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ({}, "ESMTP"),
+        ({"extended": False}, "SMTP"),
+        ({"secure": True}, "ESMTPS"),
+        ({"authenticated": True}, "ESMTPA"),
+        ({"secure": True, "authenticated": True}, "ESMTPSA"),
+        ({"lmtp": True}, "LMTP"),
+        ({"smtputf8": True, "secure": True, "authenticated": True}, "UTF8SMTPSA"),
+        ({"smtputf8": True, "lmtp": True}, "UTF8LMTP"),
+    ],
+)
+def test_the_protocol_word_is_that_of_rfc_3848_and_6531(flags: dict[str, bool], word: str) -> None:
+    defaults = {"lmtp": False, "extended": True, "secure": False, "authenticated": False, "smtputf8": False}
+    assert protocol_word(**(defaults | flags)) == word
+
+
+@given(st.text(max_size=300), st.one_of(st.none(), st.text(max_size=50)))
+def test_a_received_field_is_one_field_whatever_the_client_calls_itself(hello: str, tls: str | None) -> None:
+    octets = received(
+        hello=hello, peer_ip="2001:db8::1", tls=tls, host="mx.example.org", word="ESMTPS", queue_id="0abc",
+        recipient="ana@example.org", at=0.0,
+    )  # fmt: skip
+    message = message_from_bytes(octets + b"\r\nbody")
+    assert message.keys() == ["Received"]
+    assert str(message["Received"]).endswith("Thu, 1 Jan 1970 00:00:00 +0000")
+
+
+def test_return_path_names_the_reverse_path_or_nothing() -> None:
+    assert return_path(NULL_REVERSE_PATH) == b"Return-Path: <>\r\n"
+    assert return_path(ReversePath(Address("a b", "example.org"))) == b'Return-Path: <"a b"@example.org>\r\n'
