@@ -1,0 +1,1 @@
+"""The protocol engines: octets in, events and octets out; no I/O, no clock, no chance."""

@@ -1,0 +1,146 @@
+"""What the server engine tells its owner: one event for each command, each to be answered with a reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.mail.envelope import Recipient, Sender
+from estafeta.mail.reply import Reply
+from estafeta.wire.smtp.data import DataFault
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """HELO, EHLO or LHLO; `name` is what the client calls itself."""
+
+    verb: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """MAIL: a transaction is to begin."""
+
+    sender: Sender
+
+
+@dataclass(frozen=True, slots=True)
+class Rcpt:
+    """RCPT: one more recipient."""
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """DATA: answered with 354, mail data follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A run of mail data, dots removed. The only event that is not answered."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfData:
+    """The final dot. Answered once, or with LMTP once for each accepted recipient (`answer_each`)."""
+
+    size: int
+    has_8bit: bool
+    fault: DataFault | None
+
+
+@dataclass(frozen=True, slots=True)
+class FalseEndOfData:
+    """Data that ends as no mail data ends: client and server are out of step for good. Answer and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rset:
+    """RSET."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noop:
+    """NOOP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """QUIT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vrfy:
+    """VRFY: does this user or address exist?"""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expn:
+    """EXPN: who is on this list?"""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Help:
+    """HELP, perhaps with a topic."""
+
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """STARTTLS: answered with 220, the owner starts TLS and calls `tls_started`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """AUTH; `response` is the initial response, decoded, None when there was none (RFC 4954 §4)."""
+
+    mechanism: str
+    response: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """The client's answer to a 334; None when it cancelled with `*`."""
+
+    response: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A command that is wrong in form or order. `reply` is the answer unless the owner has a stronger one.
+
+    `out_of_step` when the client broke the rules of pipelining: answer and close.
+    """
+
+    command: str
+    reply: Reply
+    out_of_step: bool = False
+
+
+Event = (
+    Hello
+    | Mail
+    | Rcpt
+    | Data
+    | Content
+    | EndOfData
+    | FalseEndOfData
+    | Rset
+    | Noop
+    | Quit
+    | Vrfy
+    | Expn
+    | Help
+    | StartTls
+    | Auth
+    | AuthResponse
+    | Faulty
+)

@@ -1,0 +1,35 @@
+"""The verbs, one record each. Their phases are the whole law of command order (RFC 5321 §4.1.4)."""
+
+from __future__ import annotations
+
+from estafeta.wire.smtp.session import Verb
+from estafeta.wire.smtp.verbs.auth import AUTH
+from estafeta.wire.smtp.verbs.data import DATA
+from estafeta.wire.smtp.verbs.hello import EHLO, HELO, LHLO
+from estafeta.wire.smtp.verbs.lookup import EXPN, HELP, VRFY
+from estafeta.wire.smtp.verbs.mail import MAIL
+from estafeta.wire.smtp.verbs.noop import NOOP
+from estafeta.wire.smtp.verbs.quit import QUIT
+from estafeta.wire.smtp.verbs.rcpt import RCPT
+from estafeta.wire.smtp.verbs.rset import RSET
+from estafeta.wire.smtp.verbs.starttls import STARTTLS
+
+VERBS: tuple[Verb, ...] = (
+    HELO,
+    EHLO,
+    LHLO,
+    STARTTLS,
+    AUTH,
+    MAIL,
+    RCPT,
+    DATA,
+    RSET,
+    NOOP,
+    VRFY,
+    EXPN,
+    HELP,
+    QUIT,
+)
+
+KNOWN_ELSEWHERE = frozenset({"TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN", "BDAT"})
+"""Verbs that the standards know and this server does not: 502, not 500 (RFC 5321 §4.2.4)."""

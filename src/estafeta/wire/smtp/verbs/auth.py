@@ -1,0 +1,64 @@
+"""AUTH: who the client is, by a SASL exchange (RFC 4954 §4)."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+
+from estafeta.mail.reply import Reply
+from estafeta.wire.smtp.events import Auth, AuthResponse, Event
+from estafeta.wire.smtp.grammar import Fault
+from estafeta.wire.smtp.session import Phase, Session, Verb
+
+
+def decode(text: bytes) -> bytes:
+    """A response in base64 (RFC 4648 §4), strictly read; raises Fault (RFC 4954 §4: 501 5.5.2)."""
+    try:
+        return b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Fault(Reply.of(501, "response is not base64", "5.5.2")) from None
+
+
+def challenge(octets: bytes) -> Reply:
+    """A server's challenge as a 334 reply."""
+    return Reply(334, None, (b64encode(octets).decode("ascii"),))
+
+
+def _parse(session: Session, argument: bytes) -> Event:
+    words = argument.split()
+    if not words or len(words) > 2:
+        raise Fault(Reply.of(501, "syntax: AUTH mechanism [initial-response]", "5.5.4"))
+    if session.is_authenticated:  # RFC 4954 §4
+        raise Fault(Reply.of(503, "already authenticated", "5.5.1"))
+    name = words[0].decode("ascii", "replace").upper()
+    if name not in session.mechanisms:
+        if name in session.options.mechanisms:  # RFC 4954 §6
+            raise Fault(Reply.of(538, "this mechanism needs TLS: say STARTTLS first", "5.7.11"))
+        raise Fault(Reply.of(504, "mechanism is not known", "5.5.4"))
+    if len(words) == 1:
+        return Auth(name, None)
+    # RFC 4954 §4: a single "=" is an initial response of no octets.
+    return Auth(name, b"" if words[1] == b"=" else decode(words[1]))
+
+
+def read_response(line: bytes) -> Event:
+    """The line after a 334; raises Fault."""
+    if line == b"*":
+        return AuthResponse(None)
+    return AuthResponse(decode(line))
+
+
+def proceed(session: Session, event: Event) -> None:
+    """After a 235."""
+    session.is_authenticated = True
+
+
+AUTH = Verb(
+    "AUTH",
+    "AUTH mechanism [initial-response]",
+    frozenset({Phase.READY}),
+    _parse,
+    proceed,
+    ends_group=True,
+    is_offered=lambda session: bool(session.options.mechanisms or session.options.insecure_mechanisms),
+)

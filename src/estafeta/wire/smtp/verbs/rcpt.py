@@ -1,0 +1,36 @@
+"""RCPT: one recipient of the open transaction (RFC 5321 §4.1.1.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from estafeta.mail.envelope import Recipient
+from estafeta.mail.reply import Reply
+from estafeta.wire.smtp.events import Event, Rcpt
+from estafeta.wire.smtp.extensions import EXTENSIONS
+from estafeta.wire.smtp.grammar import Fault, forward_path, path_argument
+from estafeta.wire.smtp.session import Phase, Session, Verb
+
+_PARAMETERS = {parameter.keyword: parameter for extension in EXTENSIONS for parameter in extension.rcpt_parameters}
+
+
+def _parse(session: Session, argument: bytes) -> Event:
+    read = path_argument(argument, "TO")
+    assert session.transaction is not None
+    if not read.is_ascii and not session.transaction.sender.smtputf8:  # RFC 6531 §3.4, §3.5
+        raise Fault(Reply.of(553, "non-ASCII address without SMTPUTF8", "5.6.7"))
+    fields: dict[str, Any] = {}
+    for keyword, value in read.parameters:
+        parameter = _PARAMETERS.get(keyword)
+        if parameter is None:  # RFC 5321 §4.1.1.11
+            raise Fault(Reply.of(555, f"parameter {keyword} is not known", "5.5.4"))
+        fields |= parameter.read(session, value)
+    return Rcpt(Recipient(forward_path(read.path), **fields))
+
+
+def _proceed(session: Session, event: Event) -> None:
+    assert isinstance(event, Rcpt) and session.transaction is not None
+    session.transaction.recipients.append(event.recipient)
+
+
+RCPT = Verb("RCPT", "RCPT TO:<forward-path> [parameters]", frozenset({Phase.MAIL, Phase.RCPT}), _parse, _proceed)

@@ -1,0 +1,32 @@
+"""STARTTLS: TLS from here on; all that was said before is forgotten (RFC 3207 §4)."""
+
+from __future__ import annotations
+
+from estafeta.mail.reply import Reply
+from estafeta.wire.smtp.events import Event, StartTls
+from estafeta.wire.smtp.extensions.starttls import is_offered
+from estafeta.wire.smtp.grammar import Fault
+from estafeta.wire.smtp.session import Phase, Session, Verb
+
+
+def _parse(session: Session, argument: bytes) -> Event:
+    if argument:
+        raise Fault(Reply.of(501, "STARTTLS takes no argument", "5.5.4"))
+    if session.is_secure:
+        raise Fault(Reply.of(503, "TLS is already on", "5.5.1"))
+    return StartTls()
+
+
+def _proceed(session: Session, event: Event) -> None:
+    session.starts_tls = True
+
+
+# RFC 3207 §4 lets it be said at any time outside of a transaction, before EHLO too.
+STARTTLS = Verb(
+    "STARTTLS",
+    "STARTTLS",
+    frozenset({Phase.GREETED, Phase.READY}),
+    _parse,
+    _proceed,
+    is_offered=lambda session: is_offered(session) or session.is_secure,
+)
