@@ -1,0 +1,1 @@
+"""The actors of RFC 5598: reception and submission, delivery."""

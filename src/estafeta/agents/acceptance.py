@@ -1,0 +1,171 @@
+"""The end of mail data: the last checks, then one commit that delivers, queues and records.
+
+A reply of 250 leaves here only after the store has said that all of it is durable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from estafeta.agents.chronicle import Decision, Reason, Verdict
+from estafeta.agents.draft import Draft, RoutedRecipient
+from estafeta.agents.submission import foreign_author, made_message_id
+from estafeta.mail.envelope import Body
+from estafeta.mail.header import HeaderFacts
+from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.trace import return_path
+from estafeta.store import acceptance
+from estafeta.store.errors import DirectoryChanged, DiskFull, OverQuota, StoreError
+from estafeta.store.records import Acceptance, Content, EntryKind, Instant, JournalEntry
+from estafeta.wire.smtp.events import EndOfData
+
+if TYPE_CHECKING:
+    from estafeta.agents.session import Session
+
+_ACCEPTED = EnhancedStatusCode(2, 0, 0)
+_TOO_LARGE = Reply.of(552, "message larger than this server takes", "5.3.4")
+_HEADER_TOO_LARGE = Reply.of(552, "header section larger than this server takes", "5.3.4")
+_BAD_DATA = {
+    "bare CR or LF in mail data": Reply.of(550, "bare CR or LF in mail data: lines end in CRLF", "5.6.0"),
+    "NUL in mail data": Reply.of(550, "NUL in mail data", "5.6.0"),
+}
+_UNANNOUNCED = Reply.of(554, "8-bit mail data without BODY=8BITMIME", "5.6.1")
+_LOOP = Reply.of(554, "too many hops, this message loops", "5.4.6")
+_NOT_OWN_AUTHOR = Reply.of(550, "the From field names an address that is not yours", "5.7.1")
+_CHANGED = Reply.of(451, "recipients changed meanwhile, try again", "4.3.0")
+_OVER_QUOTA = Reply.of(452, "mailbox full", "4.2.2")
+_DISK_FULL = Reply.of(452, "no room for mail at the moment, try again later", "4.3.1")
+_TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceOutcome:
+    """The reply to the final dot, and why."""
+
+    reply: Reply
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def is_accepted(self) -> bool:
+        """The message is ours now."""
+        return self.reply.is_positive
+
+
+async def accept(session: Session, draft: Draft, event: EndOfData) -> AcceptanceOutcome:
+    """Check and commit the message; what is refused is kept in the draft's decisions."""
+    incoming = draft.incoming
+    assert incoming is not None
+    if incoming.is_too_large:
+        outcome = AcceptanceOutcome(_TOO_LARGE, Reason.TOO_LARGE)
+    else:
+        facts = incoming.end()
+        refusal = await _refusal(session, draft, event, facts)
+        outcome = refusal or await _commit(session, draft, facts)
+    if not outcome.is_accepted:
+        at = session.environment.clock()
+        draft.decisions.add(Decision(at, "data", "", outcome.reply, outcome.reason, outcome.detail))
+    return outcome
+
+
+async def _refusal(session: Session, draft: Draft, event: EndOfData, facts: HeaderFacts) -> AcceptanceOutcome | None:
+    """What is wrong with the content itself."""
+    settings, limits = session.environment.settings, session.environment.limits
+    assert draft.incoming is not None
+    if event.fault is not None:
+        return AcceptanceOutcome(_BAD_DATA[event.fault.value], Reason.BAD_DATA, event.fault.value)
+    is_announced = draft.sender.body is Body.EIGHT_BIT or draft.sender.smtputf8
+    if event.has_8bit and settings.refuse_unannounced_8bit and not is_announced:
+        return AcceptanceOutcome(_UNANNOUNCED, Reason.UNANNOUNCED_8BIT)
+    if facts.size > limits.header_octets:
+        return AcceptanceOutcome(_HEADER_TOO_LARGE, Reason.HEADER_TOO_LARGE)
+    if facts.hops >= limits.hops:  # RFC 5321 §6.3
+        return AcceptanceOutcome(_LOOP, Reason.LOOP, f"{facts.hops} Received fields")
+    if session.account is not None and settings.check_author:
+        author = await foreign_author(session.environment.directory, session.account, draft.incoming.head)
+        if author is not None:
+            return AcceptanceOutcome(_NOT_OWN_AUTHOR, Reason.NOT_OWN_ADDRESS, author)
+    return None
+
+
+async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> AcceptanceOutcome:
+    """Content, deliveries, queue and journal in one transaction of the store."""
+    environment = session.environment
+    assert draft.incoming is not None
+    try:
+        content = await draft.incoming.finish()
+        for _ in range(3):  # the directory may change under us; each time the routes are found anew
+            if not await _routes_stand(session, draft):
+                return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
+            prepared = _acceptance(session, draft, facts, content)
+            try:
+                await environment.store.write(partial(acceptance.accept, acceptance=prepared))
+            except DirectoryChanged:
+                environment.directory.forget()
+                continue
+            return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
+        return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
+    except OverQuota as error:
+        return AcceptanceOutcome(_OVER_QUOTA, Reason.OVER_QUOTA, str(error))
+    except DiskFull as error:
+        return AcceptanceOutcome(_DISK_FULL, Reason.DISK_FULL, str(error))
+    except StoreError as error:
+        return AcceptanceOutcome(_TRY_LATER, Reason.STORE_FAILED, str(error))
+
+
+async def _routes_stand(session: Session, draft: Draft) -> bool:
+    """Whether the routes that RCPT was answered by still hold; brings them to the newest version."""
+    directory = session.environment.directory
+    if all(recipient.version == directory.version for recipient in draft.recipients):
+        return True
+    renewed = []
+    for recipient in draft.recipients:
+        route = directory.remembered(recipient.forward_path) or await directory.resolve(recipient.forward_path)
+        renewed.append(RoutedRecipient(recipient.forward_path, route, directory.version))
+    stands = [each.route for each in renewed] == [each.route for each in draft.recipients]
+    draft.recipients = renewed
+    return stands
+
+
+def _acceptance(session: Session, draft: Draft, facts: HeaderFacts, content: Content) -> Acceptance:
+    """All that the 250 will promise."""
+    environment = session.environment
+    deliveries, relayings = draft.ends()
+    field = facts.message_id
+    if field is None and session.is_submission:
+        field = made_message_id(host=environment.hostname, queue_id=draft.queue_id)
+    told = session.transaction_facts(draft)
+    told["size"] = content.size
+    told["verdict"] = Verdict.ACCEPT.value
+    told["ended"] = "accepted"
+    if field is not None:
+        told["message_id_field"] = field
+    keys = {str(draft.sender.reverse_path).lower(), *draft.refused_paths}
+    keys.update(str(recipient.forward_path).lower() for recipient in draft.recipients)
+    keys.update(str(relaying.forward_path).lower() for relaying in relayings)
+    if field is not None:
+        keys.add(field.lower())
+    keys.discard("")
+    now = Instant(environment.clock())
+    return Acceptance(
+        message_id=draft.message_id,
+        accepted_at=now,
+        reverse_path=draft.sender.reverse_path,
+        smtputf8=draft.sender.smtputf8,
+        body=draft.sender.body.value if draft.sender.body else None,
+        prefix=return_path(draft.sender.reverse_path),
+        content=content,
+        deliveries=deliveries,
+        relayings=relayings,
+        directory_version=environment.directory.version,
+        entry=JournalEntry(
+            EntryKind.TRANSACTION,
+            Instant(draft.started_at),
+            session.session_id,
+            draft.message_id,
+            told,
+            tuple(keys),
+        ),
+    )

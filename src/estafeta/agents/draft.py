@@ -1,0 +1,128 @@
+"""A transaction on its way to acceptance: routes, decisions, and the content as it arrives.
+
+The header section is held back until it is whole, because what we put before it (Received, and fields that
+a submission lacks) depends on it; everything behind it goes straight to the spool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from estafeta.agents.chronicle import Decisions
+from estafeta.mail.address import ForwardPath
+from estafeta.mail.envelope import Sender
+from estafeta.mail.header import HeaderFacts, header_facts
+from estafeta.routing.routes import Expansion, Route, ToHost, ToMailbox
+from estafeta.store.content import Spool
+from estafeta.store.records import Content, Delivery, MessageId, Relaying
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedRecipient:
+    """An accepted recipient and where it goes, by one version of the directory."""
+
+    forward_path: ForwardPath
+    route: Route
+    version: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """One mail object in the making."""
+
+    sender: Sender
+    message_id: MessageId
+    queue_id: str
+    """The message id as text."""
+    started_at: float
+    recipients: list[RoutedRecipient] = field(default_factory=list)
+    decisions: Decisions = field(default_factory=Decisions)
+    refused_paths: list[str] = field(default_factory=list)
+    incoming: IncomingContent | None = None
+
+    def ends(self) -> tuple[tuple[Delivery, ...], tuple[Relaying, ...]]:
+        """Every mailbox and every remote address once, however many paths lead there."""
+        deliveries: dict[int, Delivery] = {}
+        relayings: dict[ForwardPath, Relaying] = {}
+        for recipient in self.recipients:
+            route = recipient.route
+            for end in route.ends if isinstance(route, Expansion) else (route,):
+                if isinstance(end, ToMailbox):
+                    deliveries.setdefault(end.mailbox_id, Delivery(end.mailbox_id, recipient.forward_path))
+                elif isinstance(end, ToHost):
+                    relayings.setdefault(end.address, Relaying(end.destination, end.address))
+        return tuple(deliveries.values()), tuple(relayings.values())
+
+
+class IncomingContent:
+    """Takes mail data, run by run."""
+
+    __slots__ = (
+        "_fields_before",
+        "_held",
+        "_limit",
+        "_size_limit",
+        "_spool",
+        "facts",
+        "head",
+        "is_too_large",
+        "size",
+    )
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        header_limit: int,
+        size_limit: int,
+        fields_before: Callable[[HeaderFacts, bytes], bytes],
+    ) -> None:
+        self._spool = spool
+        self._limit = header_limit
+        self._size_limit = size_limit
+        self._fields_before = fields_before
+        self._held = bytearray()
+        self.facts: HeaderFacts | None = None
+        self.head = b""
+        """The header section as received, once it is whole."""
+        self.size = 0
+        self.is_too_large = False
+
+    def write(self, octets: bytes) -> None:
+        """Take a run; what is over the limit is let go."""
+        self.size += len(octets)
+        if self.size > self._size_limit:
+            self.is_too_large = True
+            self._held.clear()
+            self._spool.discard()
+        elif self.facts is not None:
+            self._spool.write(octets)
+        else:
+            seen = max(0, len(self._held) - 3)
+            self._held += octets
+            if self._held.find(b"\r\n\r\n", seen) >= 0 or len(self._held) > self._limit:
+                self._header_is_whole()
+
+    def _header_is_whole(self) -> None:
+        held = bytes(self._held)
+        self._held.clear()
+        self.facts = header_facts(held)
+        self.head = held[: self.facts.size]
+        self._spool.write(self._fields_before(self.facts, self.head) + held)
+
+    def end(self) -> HeaderFacts:
+        """All has come: the facts of the header section."""
+        if self.facts is None:
+            self._header_is_whole()
+        assert self.facts is not None
+        return self.facts
+
+    async def finish(self) -> Content:
+        """The content, durable if it is in a file."""
+        return await self._spool.finish()
+
+    def discard(self) -> None:
+        """The content is not wanted."""
+        self._held.clear()
+        self._spool.discard()

@@ -1,0 +1,490 @@
+"""One SMTP or LMTP session: each event of the engine is decided here and answered.
+
+The steps: an event comes, the settings, the login and the routes decide, the decision goes into the journal's
+row, the reply goes to the engine. What a message needs to be accepted is in `acceptance.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from secrets import token_hex
+from typing import Any
+
+import structlog
+
+from estafeta.agents.acceptance import accept
+from estafeta.agents.chronicle import Decision, Decisions, Reason
+from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
+from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted, server_options
+from estafeta.agents.lookup import expand, verify
+from estafeta.agents.submission import missing_fields
+from estafeta.mail.address import Address, ForwardPath
+from estafeta.mail.header import HeaderFacts
+from estafeta.mail.reply import Reply
+from estafeta.mail.trace import protocol_word, received
+from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
+from estafeta.net.stream import Stream
+from estafeta.policy.login import LoginAccepted, RefusalReason
+from estafeta.routing.routes import Refused, Route, ToHost, ToMailbox
+from estafeta.store import journal
+from estafeta.store.errors import StoreError
+from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId, SessionId
+from estafeta.wire.sasl import Challenge, ServerMechanism, server_mechanism
+from estafeta.wire.smtp import events
+from estafeta.wire.smtp.server import ServerEngine
+from estafeta.wire.smtp.verbs.auth import challenge
+
+log = structlog.get_logger("estafeta.agents.session")
+
+_OK = Reply.of(250, "ok", "2.0.0")
+_SENDER_OK = Reply.of(250, "sender ok", "2.1.0")
+_RECIPIENT_OK = Reply.of(250, "recipient ok", "2.1.5")
+_SEND_DATA = Reply.of(354, "send the message, end with a line with a single dot")
+_READY_FOR_TLS = Reply.of(220, "start TLS now", "2.0.0")
+_BYE = Reply.of(221, "goodbye", "2.0.0")
+_CLOSING = Reply.of(421, "closing for now, try again soon", "4.3.2")
+_TIMEOUT = Reply.of(421, "waited too long, closing", "4.4.2")
+_TOO_MANY_FAULTS = Reply.of(421, "too many errors, closing", "4.7.0")
+_TOO_MANY_MESSAGES = Reply.of(421, "too many messages in one session, connect again", "4.7.0")
+_TOO_MANY_RECIPIENTS = Reply.of(452, "too many recipients, send the rest in another transaction", "4.5.3")
+_LOGIN_NEEDED = Reply.of(530, "authentication needed", "5.7.0")
+_TLS_NEEDED = Reply.of(530, "say STARTTLS first", "5.7.0")
+_RELAY_DENIED = Reply.of(550, "relaying denied: this server takes mail for its own domains", "5.7.1")
+_NOT_LOCAL = Reply.of(550, "this client may not deliver here", "5.7.1")
+_NOT_OWN = Reply.of(550, "this address is not yours to send from", "5.7.1")
+_LOGGED_IN = Reply.of(235, "authenticated", "2.7.0")
+_LOGIN_REFUSED = Reply.of(535, "authentication failed", "5.7.8")
+_LOGIN_LATER = Reply.of(454, "authentication is not possible for now, try again later", "4.7.0")
+_LOGIN_CANCELLED = Reply.of(501, "authentication cancelled", "5.7.0")
+_OUT_OF_STEP = Reply.of(550, "mail data is not ended by CRLF, dot, CRLF; closing", "5.6.0")
+_TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
+
+
+class Session:
+    """Serves one connection."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        listener: ListenerFacts,
+        stream: Stream,
+        is_closing: Callable[[], bool],
+    ) -> None:
+        self.environment = environment
+        self.listener = listener
+        self.stream = stream
+        self._is_closing = is_closing
+        self.session_id = SessionId(environment.store.ids.next_id())
+        self.started_at = environment.clock()
+        self.is_trusted = is_trusted(environment.settings, stream.peer)
+        self.engine = ServerEngine(server_options(environment, listener, stream.peer), is_secure=stream.tls is not None)
+        self.account: Address | None = None
+        self.draft: Draft | None = None
+        self.decisions = Decisions()
+        self._mechanism: ServerMechanism | None = None
+        self._accepted = 0
+        self._transactions = 0
+        self._faults = 0
+        self._refusals = 0
+        self._ended = "lost"
+        self._is_waiting = False
+        self._client_facts: dict[str, object] | None = None
+
+    # The loop.
+
+    async def run(self) -> None:
+        """From the greeting to the end, whatever the end is."""
+        try:
+            await self._converse()
+        except DeadlinePassed:
+            self._end_with(_TIMEOUT, Reason.TIMEOUT)
+        except ConnectionLost:
+            pass
+        except Exception:
+            incident = token_hex(4)
+            log.exception("session failed", incident=incident, session=self._id_text)
+            self._end_with(Reply.of(421, f"local error {incident}, closing", "4.3.0"), Reason.STORE_FAILED)
+        finally:
+            self._drop_draft()
+            self._record_session()
+            await self.stream.close()
+
+    async def _converse(self) -> None:
+        engine, stream, limits = self.engine, self.stream, self.environment.limits
+        deadline = self.started_at + limits.session_after
+        if self._is_closing():
+            engine.greet(_CLOSING)
+            engine.end()
+            self._ended = Reason.CLOSING.value
+        else:
+            word = "LMTP" if self.listener.role is Role.LMTP else "ESMTP"
+            engine.greet(Reply.of(220, f"{self.environment.hostname} {word} Estafeta"))
+        stream.send(engine.take_output())
+        while not engine.is_ended:
+            stream.set_deadline(limits.data_after if engine.is_reading_data else limits.command_after)
+            self._is_waiting = True
+            octets = await stream.receive()
+            self._is_waiting = False
+            if not octets:
+                return
+            engine.feed(octets)
+            while (event := engine.next_event()) is not None:
+                await _HANDLERS[type(event)](self, event)
+                if self._faults > limits.faults or self._refusals > limits.refusals:
+                    self._end_with(_TOO_MANY_FAULTS, Reason.TOO_MANY)
+            if not engine.is_ended and not engine.is_reading_data:
+                if self._is_closing():
+                    self._end_with(_CLOSING, Reason.CLOSING)
+                elif self.environment.clock() > deadline:
+                    self._end_with(_TIMEOUT, Reason.TIMEOUT)
+            output = engine.take_output()
+            if output:
+                stream.send(output)
+                await stream.drain()
+
+    def close_if_idle(self) -> None:
+        """The server is closing: unless mail data is arriving, this session ends now."""
+        if self._is_waiting and not self.engine.is_reading_data:
+            self._end_with(_CLOSING, Reason.CLOSING)
+            self.stream.end_receiving()
+
+    def _end_with(self, reply: Reply, reason: Reason) -> None:
+        """Say why and end; a peer that is gone does not matter."""
+        self._ended = reason.value
+        self.engine.notify(reply)
+        with suppress(NetError):
+            self.stream.send(self.engine.take_output())
+
+    # Small things.
+
+    @property
+    def _id_text(self) -> str:
+        return self.environment.store.ids.text(self.session_id)
+
+    @property
+    def is_submission(self) -> bool:
+        """The client is one of ours: what it hands in may go anywhere."""
+        return self.listener.role is not Role.LMTP and (self.account is not None or self.is_trusted)
+
+    def decide(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
+        """Answer the pending event and keep the decision."""
+        decision = Decision(self.environment.clock(), stage, subject, reply, reason, detail)
+        (self.draft.decisions if self.draft is not None else self.decisions).add(decision)
+        self.engine.answer(reply)
+
+    def client_facts(self) -> dict[str, object]:
+        """Who the client is, as rows of the journal say it; found anew after HELO, STARTTLS and AUTH."""
+        if self._client_facts is None:
+            self._client_facts = self._find_client_facts()
+        return self._client_facts.copy()
+
+    def _find_client_facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "protocol": "lmtp" if self.listener.role is Role.LMTP else "smtp",
+            "listener": self.listener.name,
+            "peer": str(self.stream.peer),
+        }
+        if self.engine.hello is not None:
+            facts["helo"] = self.engine.hello
+        if self.stream.tls is not None:
+            facts["tls"] = f"{self.stream.tls.version} {self.stream.tls.cipher}"
+        if self.account is not None:
+            facts["account"] = str(self.account)
+        return facts
+
+    # Handlers, one for each event.
+
+    async def on_hello(self, event: events.Hello) -> None:
+        self._drop_draft()
+        self._client_facts = None
+        self.engine.answer(self.engine.hello_reply(f"{self.environment.hostname} at your service"))
+
+    async def on_faulty(self, event: events.Faulty) -> None:
+        self._faults += 1
+        self.decide("command", event.command or "?", event.reply, Reason.PROTOCOL)
+        if event.out_of_step:
+            self._ended = Reason.PROTOCOL.value
+            self.engine.end()
+
+    async def on_noop(self, event: events.Noop) -> None:
+        self.engine.answer(_OK)
+
+    async def on_rset(self, event: events.Rset) -> None:
+        self._drop_draft()
+        self.engine.answer(_OK)
+
+    async def on_quit(self, event: events.Quit) -> None:
+        self._drop_draft()
+        self._ended = "quit"
+        self.engine.answer(_BYE)
+
+    async def on_help(self, event: events.Help) -> None:
+        self.engine.answer(self.engine.help_reply(event.topic))
+
+    async def on_vrfy(self, event: events.Vrfy) -> None:
+        self.engine.answer(await verify(self.environment, event.text))
+
+    async def on_expn(self, event: events.Expn) -> None:
+        if self.account is None and not self.is_trusted:
+            self.decide("expn", event.text, _LOGIN_NEEDED_FOR_EXPN, Reason.LOGIN_NEEDED)
+        else:
+            self.engine.answer(await expand(self.environment, event.text))
+
+    async def on_starttls(self, event: events.StartTls) -> None:
+        tls = self.listener.tls
+        assert tls is not None
+        self._drop_draft()
+        self.engine.answer(_READY_FOR_TLS)
+        self.stream.send(self.engine.take_output())
+        try:
+            await self.stream.start_tls(tls.context, server_side=True)
+        except NetError as error:
+            reply = Reply.of(454, "TLS failed", "4.7.0")
+            at = self.environment.clock()
+            self.decisions.add(Decision(at, "starttls", "", reply, Reason.TLS_FAILED, str(error)))
+            self._ended = Reason.TLS_FAILED.value
+            self.engine.end()
+            return
+        self.engine.tls_started()
+        self.account = None
+        self._client_facts = None
+
+    async def on_auth(self, event: events.Auth) -> None:
+        binding = None
+        if self.stream.tls is not None:
+            binding = self.stream.tls.channel_binding
+        self._mechanism = server_mechanism(event.mechanism, nonce=self.environment.nonce(), channel_binding=binding)
+        await self._step_login(event.response)
+
+    async def on_auth_response(self, event: events.AuthResponse) -> None:
+        if event.response is None:
+            self._mechanism = None
+            self.decide("auth", "", _LOGIN_CANCELLED, Reason.LOGIN_CANCELLED)
+        else:
+            await self._step_login(event.response)
+
+    async def _step_login(self, response: bytes | None) -> None:
+        mechanism = self._mechanism
+        assert mechanism is not None
+        result = await self.environment.authenticator.resolve(mechanism.step(response), mechanism, self.stream.peer.ip)
+        if isinstance(result, Challenge):
+            self.engine.answer(challenge(result.octets))
+            return
+        self._mechanism = None
+        if isinstance(result, LoginAccepted):
+            self.account = result.account.address
+            self._client_facts = None
+            self.decide("auth", str(self.account), _LOGGED_IN, Reason.LOGIN_ACCEPTED, mechanism.name)
+            return
+        self._faults += 1
+        is_later = result.reason in (RefusalReason.LOCKED, RefusalReason.TEMPORARY)
+        reply = _LOGIN_LATER if is_later else _LOGIN_REFUSED
+        detail = result.explanation or result.reason.value
+        self.decide("auth", result.identity, reply, Reason.LOGIN_REFUSED, detail)
+
+    async def on_mail(self, event: events.Mail) -> None:
+        reverse_path = event.sender.reverse_path
+        refusal = await self._mail_refusal(reverse_path.address)
+        if refusal is not None:
+            reply, reason = refusal
+            self._refusals += 1
+            self.decide("mail", str(reverse_path), reply, reason)
+            if reply.code == 421:
+                self._ended = reason.value
+                self.engine.end()
+            return
+        self._transactions += 1
+        ids = self.environment.store.ids
+        message_id = MessageId(ids.next_id())
+        self.draft = Draft(event.sender, message_id, ids.text(message_id), self.environment.clock())
+        self.engine.answer(_SENDER_OK)
+
+    async def _mail_refusal(self, address: Address | None) -> tuple[Reply, Reason] | None:
+        settings, role = self.environment.settings, self.listener.role
+        if self._is_closing():
+            return _CLOSING, Reason.CLOSING
+        if self._transactions >= self.environment.limits.transactions:
+            return _TOO_MANY_MESSAGES, Reason.TOO_MANY
+        if role is Role.LMTP and not (self.is_trusted or self.stream.peer.is_loopback):
+            return _NOT_LOCAL, Reason.NOT_LOCAL_CLIENT
+        if role is Role.SUBMISSION and not self.is_trusted:
+            if settings.require_tls_for_submission and not self.engine.is_secure:
+                return _TLS_NEEDED, Reason.TLS_NEEDED
+            if self.account is None:
+                return _LOGIN_NEEDED, Reason.LOGIN_NEEDED
+        if self.account is None or address is None:
+            return None
+        if await self.environment.directory.may_send_as(self.account, address):
+            return None
+        return _NOT_OWN, Reason.NOT_OWN_ADDRESS
+
+    async def on_rcpt(self, event: events.Rcpt) -> None:
+        draft = self.draft
+        assert draft is not None
+        path = event.recipient.forward_path
+        if len(draft.recipients) >= self.environment.limits.recipients:
+            self.decide("rcpt", str(path), _TOO_MANY_RECIPIENTS, Reason.TOO_MANY)
+            return
+        directory = self.environment.directory
+        route = directory.remembered(path)
+        if route is None:
+            try:
+                route = await directory.resolve(path)
+            except StoreError as error:
+                self._refuse_recipient(draft, path, _TRY_LATER, Reason.STORE_FAILED, str(error))
+                return
+        refusal = self._route_refusal(route)
+        if refusal is not None:
+            self._refuse_recipient(draft, path, *refusal)
+            return
+        draft.recipients.append(RoutedRecipient(path, route, directory.version))
+        self.engine.answer(_RECIPIENT_OK)
+
+    def _route_refusal(self, route: Route) -> tuple[Reply, Reason, str] | None:
+        if isinstance(route, Refused):
+            return route.reply, Reason.UNKNOWN_RECIPIENT, route.reason
+        leaves = isinstance(route, ToHost) or (isinstance(route, ToMailbox) and route.is_relaying)
+        if leaves and not self.is_submission:
+            return _RELAY_DENIED, Reason.RELAY_DENIED, route.reason
+        return None
+
+    def _refuse_recipient(self, draft: Draft, path: ForwardPath, reply: Reply, reason: Reason, detail: str) -> None:
+        self._refusals += 1
+        if len(draft.refused_paths) < 100:
+            draft.refused_paths.append(str(path).lower())
+        self.decide("rcpt", str(path), reply, reason, detail)
+
+    async def on_data(self, event: events.Data) -> None:
+        draft, limits = self.draft, self.environment.limits
+        assert draft is not None
+        draft.incoming = IncomingContent(
+            self.environment.store.content.spool(),
+            header_limit=limits.header_octets,
+            size_limit=limits.message_size,
+            fields_before=self._fields_before,
+        )
+        self.engine.answer(_SEND_DATA)
+
+    def _fields_before(self, facts: HeaderFacts, head: bytes) -> bytes:
+        """Our Received field, and what a submission lacks."""
+        draft, engine, environment = self.draft, self.engine, self.environment
+        assert draft is not None
+        tls = self.stream.tls
+        at = environment.clock()
+        fields = received(
+            hello=engine.hello or "",
+            peer_ip=self.stream.peer.ip,
+            tls=f"{tls.version} {tls.cipher}" if tls else None,
+            host=environment.hostname,
+            word=protocol_word(
+                lmtp=self.listener.role is Role.LMTP,
+                extended=engine.is_extended,
+                secure=engine.is_secure,
+                authenticated=self.account is not None,
+                smtputf8=draft.sender.smtputf8,
+            ),
+            queue_id=draft.queue_id,
+            recipient=str(draft.recipients[0].forward_path) if len(draft.recipients) == 1 else None,
+            at=at,
+        )
+        if self.is_submission:
+            fields += missing_fields(facts, host=environment.hostname, queue_id=draft.queue_id, at=at)
+        return fields
+
+    async def on_content(self, event: events.Content) -> None:
+        draft = self.draft
+        assert draft is not None and draft.incoming is not None
+        draft.incoming.write(event.octets)
+
+    async def on_end_of_data(self, event: events.EndOfData) -> None:
+        draft = self.draft
+        assert draft is not None
+        outcome = await accept(self, draft, event)
+        if outcome.is_accepted:
+            self._accepted += 1
+            self.draft = None
+        if self.listener.role is Role.LMTP:
+            self.engine.answer_each([outcome.reply] * len(draft.recipients))
+        else:
+            self.engine.answer(outcome.reply)
+        self._drop_draft()
+
+    async def on_false_end_of_data(self, event: events.FalseEndOfData) -> None:
+        self.decide("data", "", _OUT_OF_STEP, Reason.BAD_DATA)
+        self._ended = Reason.PROTOCOL.value
+        self.engine.end()
+
+    # The journal.
+
+    def _drop_draft(self) -> None:
+        """A transaction ends without acceptance; what was decided in it is kept."""
+        draft, self.draft = self.draft, None
+        if draft is None:
+            return
+        if draft.incoming is not None:
+            draft.incoming.discard()
+        if draft.decisions:
+            self._record(
+                JournalEntry(
+                    EntryKind.TRANSACTION,
+                    Instant(draft.started_at),
+                    self.session_id,
+                    None,
+                    self.transaction_facts(draft) | {"ended": "refused"},
+                    tuple({str(draft.sender.reverse_path).lower(), *draft.refused_paths} - {""}),
+                )
+            )
+
+    def transaction_facts(self, draft: Draft) -> dict[str, object]:
+        """What a transaction's row says, before its end is known."""
+        facts = self.client_facts()
+        facts["reverse_path"] = str(draft.sender.reverse_path)
+        facts["recipients"] = [
+            {
+                "forward_path": str(recipient.forward_path),
+                "route": type(recipient.route).__name__,
+                "reason": recipient.route.reason,
+            }
+            for recipient in draft.recipients
+        ]
+        draft.decisions.add_to(facts)
+        return facts
+
+    def _record_session(self) -> None:
+        facts = self.client_facts()
+        facts["transactions"] = self._transactions
+        facts["accepted"] = self._accepted
+        facts["ended"] = self._ended
+        facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
+        self.decisions.add_to(facts)
+        keys = (str(self.account).lower(),) if self.account is not None else ()
+        self._record(JournalEntry(EntryKind.SESSION, Instant(self.started_at), self.session_id, None, facts, keys))
+
+    def _record(self, entry: JournalEntry) -> None:
+        self.environment.store.write_later(lambda tx: journal.record(tx, entry))
+
+
+_LOGIN_NEEDED_FOR_EXPN = Reply.of(550, "EXPN is for authenticated users", "5.7.1")
+
+Handler = Callable[[Session, Any], Awaitable[None]]
+
+_HANDLERS: dict[type, Handler] = {
+    events.Hello: Session.on_hello,
+    events.Mail: Session.on_mail,
+    events.Rcpt: Session.on_rcpt,
+    events.Data: Session.on_data,
+    events.Content: Session.on_content,
+    events.EndOfData: Session.on_end_of_data,
+    events.FalseEndOfData: Session.on_false_end_of_data,
+    events.Rset: Session.on_rset,
+    events.Noop: Session.on_noop,
+    events.Quit: Session.on_quit,
+    events.Vrfy: Session.on_vrfy,
+    events.Expn: Session.on_expn,
+    events.Help: Session.on_help,
+    events.StartTls: Session.on_starttls,
+    events.Auth: Session.on_auth,
+    events.AuthResponse: Session.on_auth_response,
+    events.Faulty: Session.on_faulty,
+}

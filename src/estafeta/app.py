@@ -1,0 +1,326 @@
+"""The composition root: settings become wired objects that run, re-read, drain and stop.
+
+`PostOffice` is the whole server inside a running event loop; `run` is it as a process, with its signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from estafeta.access import pop3 as pop3_server
+from estafeta.access.maildrop import MaildropLocks
+from estafeta.access.pop3 import Pop3Environment, Pop3Service
+from estafeta.agents.environment import Environment, ListenerFacts, Role
+from estafeta.agents.reception import TOO_MANY_CONNECTIONS, Reception
+from estafeta.config.faults import SettingsError
+from estafeta.config.settings import JournalSettings, Listen, ListenerKind, Settings
+from estafeta.mail.address import Address
+from estafeta.net.errors import TlsError
+from estafeta.net.listener import Listener, listen
+from estafeta.net.stream import Stream
+from estafeta.net.tls import ServerTls
+from estafeta.policy.login import Authenticator, LoginGuard
+from estafeta.routing.directory import Directory
+from estafeta.routing.local import LocalRules
+from estafeta.store import journal
+from estafeta.store.errors import StoreError
+from estafeta.store.records import Instant
+from estafeta.store.store import Store, open_store
+
+log = structlog.get_logger("estafeta.app")
+
+_ROLES = {
+    ListenerKind.SMTP: Role.MX,
+    ListenerKind.SUBMISSION: Role.SUBMISSION,
+    ListenerKind.SUBMISSIONS: Role.SUBMISSION,
+    ListenerKind.LMTP: Role.LMTP,
+}
+
+UPKEEP_AFTER = 3600.0
+"""Seconds between two rounds of removing what the journal need not keep."""
+
+UPKEEP_STEP = 500
+"""Entries of the journal in one step: a few milliseconds, so that no session waits for it."""
+
+PERSONAL_FACTS = (
+    "peer",
+    "helo",
+    "account",
+    "reverse_path",
+    "forward_path",
+    "subject",
+    "message_id_field",
+    "detail",
+)
+"""What redaction blanks in the journal."""
+
+RELOAD_SIGNAL = signal.SIGHUP
+
+
+class ListenFailed(Exception):
+    """A port cannot be had."""
+
+    def __init__(self, listen: Listen, error: OSError) -> None:
+        super().__init__(f"cannot listen on {listen.name}: {error.strerror or error}")
+        self.listen = listen
+        self.error = error
+
+
+@dataclass(slots=True)
+class _Open:
+    """One listener that is served."""
+
+    listen: Listen
+    listener: Listener
+
+
+class PostOffice:
+    """The server. `start` and `stop` it inside a running event loop; it handles no signals."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._store: Store | None = None
+        self._tls: ServerTls | None = None
+        self._reception: Reception | None = None
+        self._pop3: Pop3Service | None = None
+        self._guard: LoginGuard | None = None
+        self._open: list[_Open] = []
+        self._leaving: list[Listener] = []
+        self._upkeep: asyncio.Task[None] | None = None
+
+    @property
+    def store(self) -> Store:
+        """The store; there after `start`."""
+        if self._store is None:
+            raise RuntimeError("the post office is not open")
+        return self._store
+
+    def port(self, kind: ListenerKind) -> int:
+        """The port of the first listener of this kind; for settings that say 0."""
+        return next(each.listener.port for each in self._open if each.listen.kind is kind)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.stop()
+
+    # Opening.
+
+    async def start(self) -> None:
+        """Open the store and every listener. Raises ListenFailed, StoreError, TlsError, and leaves nothing open."""
+        settings = self.settings
+        try:
+            if settings.tls is not None:
+                self._tls = _server_tls(settings)
+            self._store = await asyncio.to_thread(
+                open_store, settings.data, clock=time.time, large_content=settings.store.large_content
+            )
+            self._wire()
+            for wanted in settings.listen:
+                await self._listen(wanted)
+        except BaseException:
+            await self.stop()
+            raise
+        self._upkeep = asyncio.create_task(self._keep_up())
+        log.info("serving", hostname=settings.hostname, listeners=[each.listen.name for each in self._open])
+
+    def _wire(self) -> None:
+        """Make what sessions share, by the settings of now."""
+        settings, store = self.settings, self.store
+        postmaster = Address.parse(settings.smtp.postmaster) if settings.smtp.postmaster else None
+        rules = LocalRules(settings.route, settings.smtp.subaddress_separator, postmaster)
+        if self._guard is None or self._guard.settings != settings.login:
+            self._guard = LoginGuard(settings.login, time.monotonic)
+        authenticator = Authenticator(store, self._guard, secret=_secret(settings.data), sleep=asyncio.sleep)
+        environment = Environment(
+            hostname=settings.hostname,
+            store=store,
+            directory=Directory(store, rules),
+            authenticator=authenticator,
+            settings=settings.smtp,
+            limits=settings.smtp.limits,
+            clock=time.time,
+            nonce=_nonce,
+        )
+        pop3_environment = Pop3Environment(
+            hostname=settings.hostname,
+            store=store,
+            authenticator=authenticator,
+            locks=MaildropLocks(settings.data / "lock"),
+            settings=settings.pop3,
+            clock=time.time,
+            nonce=_nonce,
+        )
+        if self._reception is None or self._pop3 is None:
+            self._reception, self._pop3 = Reception(environment), Pop3Service(pop3_environment)
+        else:
+            self._reception.replace(environment)
+            self._pop3.replace(pop3_environment)
+
+    async def _listen(self, wanted: Listen) -> None:
+        serve, refuse = self._server(wanted)
+        try:
+            listener = await listen(
+                wanted.address,
+                wanted.port,
+                serve,
+                tls=self._tls if wanted.kind.implicit_tls else None,
+                limits=self.settings.connections,
+                refuse=refuse,
+            )
+        except OSError as error:
+            raise ListenFailed(wanted, error) from error
+        self._open.append(_Open(wanted, listener))
+
+    def _server(self, wanted: Listen) -> tuple[Callable[[Stream], Awaitable[None]], bytes]:
+        """What serves a listener's connections, and what a client too many is told."""
+        assert self._reception is not None and self._pop3 is not None
+        role = _ROLES.get(wanted.kind)
+        if role is None:
+            return self._pop3.server(wanted.name, self._tls), pop3_server.TOO_MANY_CONNECTIONS
+        return self._reception.server(ListenerFacts(wanted.name, role, self._tls)), TOO_MANY_CONNECTIONS.encode()
+
+    # Re-reading.
+
+    async def reload(self, settings: Settings) -> None:
+        """Go on with new settings: sessions that are open keep theirs, listeners that are new are opened.
+
+        The data directory stays what it is. Raises TlsError or ListenFailed; what could be done is done then.
+        """
+        before, self.settings = self.settings, settings.model_copy(update={"data": self.settings.data})
+        if settings.tls == before.tls:
+            if self._tls is not None:
+                self._tls.reload()
+        else:
+            self._tls = _server_tls(settings) if settings.tls is not None else None
+        self._wire()
+        kept = [] if settings.tls != before.tls or settings.connections != before.connections else settings.listen
+        for each in [each for each in self._open if each.listen not in kept]:
+            each.listener.close()
+            self._open.remove(each)
+            self._leaving.append(each.listener)
+        served = [each.listen for each in self._open]
+        for wanted in settings.listen:
+            if wanted not in served:
+                await self._listen(wanted)
+        log.info("settings read again", listeners=[each.listen.name for each in self._open])
+
+    # Closing.
+
+    async def stop(self) -> None:
+        """Take no new mail, let sessions finish what they are sending, close the store."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._upkeep
+        listeners = [each.listener for each in self._open] + self._leaving
+        for listener in listeners:
+            listener.close()
+        if self._reception is not None and self._pop3 is not None and listeners:
+            self._reception.close_idle()
+            self._pop3.close_idle()
+            seconds = self.settings.shutdown.drain_seconds
+            ended = await asyncio.gather(*(listener.drain(seconds) for listener in listeners))
+            if not all(ended):
+                log.warning("sessions were cut", after_seconds=seconds)
+        self._open.clear()
+        self._leaving.clear()
+        if self._store is not None:
+            await asyncio.to_thread(self._store.close)
+            self._store = None
+
+    # Upkeep.
+
+    async def _keep_up(self) -> None:
+        """Again and again, in short steps: remove from the journal what need not be kept."""
+        while True:
+            try:
+                await tidy_journal(self.store, self.settings.journal, time.time())
+            except StoreError as error:
+                log.error("upkeep failed", reason=str(error))
+            await asyncio.sleep(UPKEEP_AFTER)
+
+
+async def tidy_journal(store: Store, settings: JournalSettings, now: float) -> None:
+    """Remove entries that are too old, and blank personal data in those that are old enough."""
+    if settings.keep_days:
+        before = Instant(now - settings.keep_days * 86_400)
+        while await store.write(lambda tx: journal.prune(tx, before, UPKEEP_STEP)):
+            pass
+    if settings.redact_after_days:
+        before_redaction = Instant(now - settings.redact_after_days * 86_400)
+        while await store.write(lambda tx: journal.redact(tx, before_redaction, UPKEEP_STEP, PERSONAL_FACTS)):
+            pass
+
+
+def _nonce() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _server_tls(settings: Settings) -> ServerTls:
+    assert settings.tls is not None
+    return ServerTls(settings.tls.certificate, settings.tls.key, minimum=settings.tls.minimum)
+
+
+def _secret(data: Path) -> bytes:
+    """The secret that made-up SCRAM keys of unknown users come from: the same after a restart."""
+    path = data / "secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        return path.read_bytes()
+
+
+def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads settings and certificates again.
+
+    `read_again` gives the settings as they are now, or raises SettingsError. Raises what `start` raises.
+    """
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(settings, read_again))
+
+
+async def _serve(settings: Settings, read_again: Callable[[], Settings] | None) -> int:
+    loop = asyncio.get_running_loop()
+    wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    office = PostOffice(settings)
+    await office.start()
+    for each in (signal.SIGTERM, signal.SIGINT, RELOAD_SIGNAL):
+        loop.add_signal_handler(each, wanted.put_nowait, each)
+    try:
+        while await wanted.get() is RELOAD_SIGNAL:
+            if read_again is None:
+                continue
+            try:
+                await office.reload(await asyncio.to_thread(read_again))
+            except (SettingsError, TlsError, ListenFailed) as error:
+                log.error("settings not taken, serving on as before", reason=str(error))
+        log.info("closing")
+    finally:
+        await office.stop()
+    return 0
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's loop where there is one."""
+    try:
+        import uvloop
+    except ImportError:  # not on this platform
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()

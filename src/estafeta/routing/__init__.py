@@ -1,0 +1,1 @@
+"""Where next: what becomes of each forward-path."""

@@ -1,0 +1,90 @@
+"""The routes of forward-paths, remembered for as long as the directory in the store stays as it was.
+
+Every change of domains, accounts and aliases gives the directory a new version. What is remembered belongs
+to one version; an acceptance names it, and the commit fails where it is no longer the newest. So nothing is
+delivered by a stale route, and nobody has to tell the server of a change.
+"""
+
+from __future__ import annotations
+
+from estafeta.mail.address import Address, ForwardPath
+from estafeta.routing import local
+from estafeta.routing.local import LocalRules
+from estafeta.routing.routes import Refused, Route
+from estafeta.store import accounts, aliases, directory
+from estafeta.store.store import Store, Transaction
+
+REMEMBERED = 10_000
+"""Routes kept in memory: about 5 MB, and the recipients of a busy day on a small machine."""
+
+
+class Directory:
+    """Finds routes, from memory where it can."""
+
+    def __init__(self, store: Store, rules: LocalRules) -> None:
+        self._store = store
+        self._rules = rules
+        self._routes: dict[ForwardPath, Route] = {}
+        self._identities: dict[Address, frozenset[Address]] = {}
+        self.version = -1
+
+    def remembered(self, path: ForwardPath) -> Route | None:
+        """The route if it is in memory. Refusals never are: a new account works at once."""
+        return self._routes.get(path)
+
+    async def resolve(self, path: ForwardPath) -> Route:
+        """The route of the forward-path, by the newest version of the directory."""
+        version, route = await self._store.read(
+            lambda tx: (directory.version(tx), local.resolve(tx, path, self._rules))
+        )
+        self._turn_to(version)
+        if not isinstance(route, Refused):
+            if len(self._routes) >= REMEMBERED:
+                self._routes.clear()
+            self._routes[path] = route
+        return route
+
+    async def identities(self, account: Address) -> frozenset[Address]:
+        """The addresses that the account may send as: its own, and each alias that it is a member of."""
+        known = self._identities.get(account)
+        if known is not None:
+            return known
+
+        def query(tx: Transaction) -> tuple[int, frozenset[Address]]:
+            return directory.version(tx), frozenset((account, *aliases.members_of(tx, account)))
+
+        version, found = await self._store.read(query)
+        self._turn_to(version)
+        if len(self._identities) >= REMEMBERED:
+            self._identities.clear()
+        self._identities[account] = found
+        return found
+
+    async def may_send_as(self, account: Address, address: Address) -> bool:
+        """Whether the account may name this address as its own, subaddresses included."""
+        separator = self._rules.subaddress_separator
+        local_part = address.local_part.lower()
+        names = {Address(local_part, address.domain)}
+        if separator and separator in local_part[1:]:
+            names.add(Address(local_part[0] + local_part[1:].split(separator, 1)[0], address.domain))
+        return not names.isdisjoint(await self.identities(account))
+
+    async def expand(self, address: Address) -> tuple[Address, ...] | None:
+        """The members of an alias; None where there is no such alias."""
+        alias = await self._store.read(lambda tx: aliases.find(tx, address))
+        return alias.members if alias else None
+
+    async def is_local_account(self, address: Address) -> bool:
+        """Whether there is such an account."""
+        return await self._store.read(lambda tx: accounts.find(tx, address)) is not None
+
+    def forget(self) -> None:
+        """The directory has changed: what is in memory is stale."""
+        self._routes.clear()
+        self._identities.clear()
+        self.version = -1
+
+    def _turn_to(self, version: int) -> None:
+        if version != self.version:
+            self.forget()
+            self.version = version
