@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from estafeta.agents.chronicle import Decision, Reason, Verdict
 from estafeta.agents.draft import Draft, RoutedRecipient
+from estafeta.agents.environment import Role
 from estafeta.agents.submission import foreign_author, made_message_id
 from estafeta.mail.envelope import Body
 from estafeta.mail.header import HeaderFacts
@@ -35,7 +36,7 @@ _UNANNOUNCED = Reply.of(554, "8-bit mail data without BODY=8BITMIME", "5.6.1")
 _LOOP = Reply.of(554, "too many hops, this message loops", "5.4.6")
 _NOT_OWN_AUTHOR = Reply.of(550, "the From field names an address that is not yours", "5.7.1")
 _CHANGED = Reply.of(451, "recipients changed meanwhile, try again", "4.3.0")
-_OVER_QUOTA = Reply.of(452, "mailbox full", "4.2.2")
+OVER_QUOTA = Reply.of(452, "mailbox full", "4.2.2")
 _DISK_FULL = Reply.of(452, "no room for mail at the moment, try again later", "4.3.1")
 _TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
 
@@ -96,7 +97,9 @@ async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> Accepta
     assert draft.incoming is not None
     try:
         content = await draft.incoming.finish()
-        for _ in range(3):  # the directory may change under us; each time the routes are found anew
+        # The directory may change under us, and each time the routes are found anew; an LMTP client is told of
+        # each recipient, so that those without room are left out and the others get their mail.
+        for _ in range(3 + len(draft.recipients)):
             if not await _routes_stand(session, draft):
                 return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
             prepared = _acceptance(session, draft, facts, content)
@@ -105,10 +108,14 @@ async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> Accepta
             except DirectoryChanged:
                 environment.directory.forget()
                 continue
+            except OverQuota as error:
+                if session.listener.role is Role.LMTP and draft.leave_out(error.address):
+                    continue
+                raise
             return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
         return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
     except OverQuota as error:
-        return AcceptanceOutcome(_OVER_QUOTA, Reason.OVER_QUOTA, str(error))
+        return AcceptanceOutcome(OVER_QUOTA, Reason.OVER_QUOTA, str(error))
     except DiskFull as error:
         return AcceptanceOutcome(_DISK_FULL, Reason.DISK_FULL, str(error))
     except StoreError as error:

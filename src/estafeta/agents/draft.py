@@ -26,6 +26,11 @@ class RoutedRecipient:
     route: Route
     version: int
 
+    def leads_to(self, account: str) -> bool:
+        """Whether the account is one of its ends."""
+        ends = self.route.ends if isinstance(self.route, Expansion) else (self.route,)
+        return any(isinstance(end, ToMailbox) and str(end.account) == account for end in ends)
+
 
 @dataclass(slots=True)
 class Draft:
@@ -39,7 +44,16 @@ class Draft:
     recipients: list[RoutedRecipient] = field(default_factory=list)
     decisions: Decisions = field(default_factory=Decisions)
     refused_paths: list[str] = field(default_factory=list)
+    full_paths: set[ForwardPath] = field(default_factory=set)
+    """Recipients that an LMTP client is told at the final dot have no room."""
     incoming: IncomingContent | None = None
+
+    def leave_out(self, account: str) -> bool:
+        """Take out the recipients that lead to a full account; whether any is left."""
+        kept = [recipient for recipient in self.recipients if not recipient.leads_to(account)]
+        self.full_paths.update(each.forward_path for each in self.recipients if each not in kept)
+        self.recipients = kept
+        return bool(kept)
 
     def ends(self) -> tuple[tuple[Delivery, ...], tuple[Relaying, ...]]:
         """Every mailbox and every remote address once, however many paths lead there."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from estafeta.agents.acceptance import accept
+from estafeta.agents.acceptance import OVER_QUOTA, accept
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
 from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted, server_options
@@ -335,6 +335,8 @@ class Session:
                 self._refuse_recipient(draft, path, _TRY_LATER, Reason.STORE_FAILED, str(error))
                 return
         refusal = self._route_refusal(route)
+        if refusal is None and isinstance(route, ToMailbox) and route.has_quota:
+            refusal = await self._quota_refusal(draft, route)
         if refusal is not None:
             self._refuse_recipient(draft, path, *refusal)
             return
@@ -348,6 +350,12 @@ class Session:
         if leaves and not self.is_submission:
             return _RELAY_DENIED, Reason.RELAY_DENIED, route.reason
         return None
+
+    async def _quota_refusal(self, draft: Draft, route: ToMailbox) -> tuple[Reply, Reason, str] | None:
+        """What is known now: the size that MAIL declared. The commit has the last word."""
+        if await self.environment.directory.has_room(route.account, draft.sender.size or 0):
+            return None
+        return OVER_QUOTA, Reason.OVER_QUOTA, f"quota of {route.account}"
 
     def _refuse_recipient(self, draft: Draft, path: ForwardPath, reply: Reply, reason: Reason, detail: str) -> None:
         self._refusals += 1
@@ -405,7 +413,9 @@ class Session:
             self._accepted += 1
             self.draft = None
         if self.listener.role is Role.LMTP:
-            self.engine.answer_each([outcome.reply] * len(draft.recipients))
+            full = draft.full_paths
+            paths = [recipient.forward_path for recipient in self.engine.recipients]
+            self.engine.answer_each([OVER_QUOTA if path in full else outcome.reply for path in paths])
         else:
             self.engine.answer(outcome.reply)
         self._drop_draft()

@@ -74,9 +74,13 @@ class Directory:
         alias = await self._store.read(lambda tx: aliases.find(tx, address))
         return alias.members if alias else None
 
-    async def is_local_account(self, address: Address) -> bool:
-        """Whether there is such an account."""
-        return await self._store.read(lambda tx: accounts.find(tx, address)) is not None
+    async def has_room(self, account: Address, size: int) -> bool:
+        """Whether the account's quota leaves room for a message of so many octets."""
+        found = await self._store.read(lambda tx: accounts.find(tx, account))
+        if found is None:
+            return False
+        octets = found.quota_octets is None or found.used_octets + size <= found.quota_octets
+        return octets and (found.quota_messages is None or found.used_messages < found.quota_messages)
 
     def forget(self) -> None:
         """The directory has changed: what is in memory is stale."""

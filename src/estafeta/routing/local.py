@@ -74,7 +74,8 @@ def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bo
     if not account.is_enabled:
         return Refused(_DISABLED, f"account {account.address} is disabled")
     mailbox = mailboxes.inbox(tx, account.account_id)
-    return ToMailbox(mailbox.mailbox_id, account.address, reason, is_relaying)
+    has_quota = account.quota_octets is not None or account.quota_messages is not None
+    return ToMailbox(mailbox.mailbox_id, account.address, reason, is_relaying, has_quota)
 
 
 def _postmaster(tx: Transaction, rules: LocalRules, domain: str) -> Route:

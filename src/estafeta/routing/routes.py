@@ -36,6 +36,8 @@ class ToMailbox:
     reason: str
     is_relaying: bool = False
     """The forward-path's domain is not ours: a rule of the operator keeps its mail here."""
+    has_quota: bool = False
+    """Whether there is room must be asked each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Mailboxes opened to their owners."""

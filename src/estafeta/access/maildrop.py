@@ -1,0 +1,118 @@
+"""An INBOX opened as a maildrop: locked, its messages fixed as they were at login (RFC 1939 §4, §6).
+
+The lock is a locked file for each mailbox, so it holds across processes, and a process that dies lets go.
+Two sessions of one process are kept apart too: flock belongs to the open file, and each opens its own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+from estafeta.store import mailboxes
+from estafeta.store.engine import Transaction
+from estafeta.store.locks import LockFile
+from estafeta.store.records import AccountId, Mailbox, MailboxId, Message, Uid
+from estafeta.store.store import Store
+from estafeta.wire.pop3.maildrop import Entry
+
+# Messages read or removed in one transaction: short enough that nobody waits long for it.
+_STEP = 500
+
+
+class MaildropInUse(Exception):
+    """Another session has the maildrop open."""
+
+
+class MaildropLocks:
+    """The locks of all maildrops of one data directory, as files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+
+    def take(self, mailbox_id: MailboxId) -> LockFile:
+        """Take the lock, given back by closing it; raises MaildropInUse.
+
+        The file stays when the lock is given back: to remove it could part two who wait for the same lock.
+        """
+        file = LockFile(self._folder / f"pop3-{mailbox_id}")
+        if file.try_lock():
+            return file
+        file.close()
+        raise MaildropInUse
+
+
+class OpenMaildrop:
+    """One locked maildrop; `close` gives it back and removes nothing."""
+
+    def __init__(self, store: Store, mailbox: Mailbox, lock: LockFile) -> None:
+        self._store = store
+        self._mailbox = mailbox
+        self._lock: LockFile | None = lock
+        self._uids = array("q")
+        self._sizes = array("q")
+        self.removed = 0
+        """Messages that `remove` removed."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What the engine numbers. A unique-id is UIDVALIDITY.UID: never given twice in a mailbox."""
+        validity = self._mailbox.uid_validity
+        return [Entry(size, f"{validity}.{uid}") for uid, size in zip(self._uids, self._sizes, strict=True)]
+
+    async def take_stock(self) -> None:
+        """Note the messages that are there now, in steps; what arrives later is for the next session."""
+        last = Uid(0)
+        while last + 1 < self._mailbox.uid_next:
+            found = await self._store.read(self._page(last))
+            for message in found:
+                if message.uid < self._mailbox.uid_next:
+                    self._uids.append(message.uid)
+                    self._sizes.append(message.size)
+            if len(found) < _STEP:
+                return
+            last = found[-1].uid
+
+    def _page(self, after: Uid) -> Callable[[Transaction], list[Message]]:
+        return lambda tx: mailboxes.messages(tx, self._mailbox.mailbox_id, after_uid=after, limit=_STEP)
+
+    async def read(self, number: int) -> bytes:
+        """The octets of a message as they are kept; raises NotFound when another access removed it."""
+        mailbox_id, uid = self._mailbox.mailbox_id, Uid(self._uids[number - 1])
+        content = self._store.content
+        return await self._store.read(lambda tx: mailboxes.read_content(tx, content, mailbox_id, uid))
+
+    async def remove(self, numbers: tuple[int, ...]) -> None:
+        """Remove messages in steps, each durable in itself; `removed` counts them. Raises StoreError."""
+        for start in range(0, len(numbers), _STEP):
+            uids = [Uid(self._uids[number - 1]) for number in numbers[start : start + _STEP]]
+            await self._store.write(self._expunge(uids))
+            self.removed += len(uids)
+
+    def _expunge(self, uids: list[Uid]) -> Callable[[Transaction], object]:
+        return lambda tx: mailboxes.expunge(tx, self._mailbox.mailbox_id, uids)
+
+    def close(self) -> None:
+        """Let go of the lock; may be called again."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+
+async def open_maildrop(store: Store, locks: MaildropLocks, account_id: AccountId) -> OpenMaildrop:
+    """Lock the INBOX of an account and take stock; raises MaildropInUse, StoreError."""
+
+    def inbox(tx: Transaction) -> Mailbox:
+        return mailboxes.inbox(tx, account_id)
+
+    lock = locks.take((await store.read(inbox)).mailbox_id)
+    try:
+        # Read again under the lock: a session that ended meanwhile may have removed messages.
+        maildrop = OpenMaildrop(store, await store.read(inbox), lock)
+        await maildrop.take_stock()
+    except BaseException:
+        lock.close()
+        raise
+    return maildrop

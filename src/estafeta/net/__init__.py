@@ -1,0 +1,1 @@
+"""Sockets, TLS contexts and listeners; this room knows no mail."""

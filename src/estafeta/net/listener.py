@@ -1,0 +1,313 @@
+"""Listening sockets: one task for each connection, limits for each client, and an orderly end.
+
+Accepting is the event loop's own and does nothing slow: TLS handshakes happen in the connection's task, a
+client over the limits is refused before it has one. What a session raises ends that session and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeAlias, cast
+
+import structlog
+
+from estafeta.net.address import IpNetwork, PeerAddress, client_network, peer_address
+from estafeta.net.errors import NetError
+from estafeta.net.stream import SocketStream
+from estafeta.net.tls import ServerTls
+
+Serve: TypeAlias = Callable[[SocketStream], Awaitable[None]]
+
+# How long sessions that were told to end get to say so before they are cut.
+_LAST_WORDS_AFTER = 5.0
+# How often to look whether the sockets still listen.
+_WATCH_AFTER = 1.0
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_log = structlog.get_logger("estafeta.net.listener")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections one listener takes; durations in seconds."""
+
+    connections: int = 2000
+    """Open connections in all; further clients are refused with a temporary error."""
+    per_client: int = 50
+    """Open connections of one client address (IPv6: of one /64 network)."""
+    exempt_networks: tuple[IpNetwork, ...] = (
+        IPv4Network("127.0.0.0/8"),
+        IPv6Network("::1/128"),
+    )
+    """Networks whose clients are not counted one by one; loopback by default."""
+    handshake_after: float = 30.0
+    """The longest TLS handshake."""
+    backlog: int = 1024
+    """Connections that the system may hold before they are accepted."""
+
+
+class Listener:
+    """One listening port and the connections that came through it. Made by `listen`."""
+
+    def __init__(self, serve: Serve, tls: ServerTls | None, limits: ConnectionLimits, refuse: bytes) -> None:
+        self._serve = serve
+        self._tls = tls
+        self._limits = limits
+        self._refuse = refuse
+        self._sockets: list[socket.socket] = []
+        self._serving: list[tuple[asyncio.AbstractServer, socket.socket]] = []
+        self._watch: asyncio.TimerHandle | None = None
+        self._revival: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: set[SocketStream] = set()
+        self._by_client: dict[str, int] = {}
+        self._addresses: tuple[PeerAddress, ...] = ()
+        self._is_closed = False
+        self._refused = 0
+        self._is_counted = lru_cache(maxsize=4096)(self._find_is_counted)
+
+    @property
+    def addresses(self) -> tuple[PeerAddress, ...]:
+        """The addresses that are listened on."""
+        return self._addresses
+
+    @property
+    def port(self) -> int:
+        """The port; what the system chose when 0 was asked for."""
+        return self._addresses[0].port
+
+    @property
+    def connections(self) -> int:
+        """Open connections."""
+        return len(self._tasks)
+
+    @property
+    def refused(self) -> int:
+        """Connections refused for the limits since the start."""
+        return self._refused
+
+    def close(self) -> None:
+        """Stop accepting; what is open stays open."""
+        self._is_closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        for server, _ in self._serving:
+            server.close()
+        self._serving.clear()
+        for kept in self._sockets:
+            kept.close()
+        self._sockets.clear()
+
+    async def drain(self, timeout: float) -> bool:
+        """Stop accepting, wait for the sessions to end by themselves, then cancel those that are left.
+
+        Gives whether all had ended in time. A cancelled session may still send a few last octets.
+        """
+        self.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+        left = tuple(self._tasks)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_LAST_WORDS_AFTER)
+        for stream in tuple(self._streams):
+            stream.abort()
+        return not left
+
+    def _accepted(self, stream: SocketStream, transport: asyncio.Transport) -> None:
+        """Admit a connection and give it its task, or refuse it."""
+        ip = stream.peer.ip
+        client = client_network(ip) if self._is_counted(ip) else ""
+        open_now = self._by_client.get(client, 0)
+        if (
+            self._is_closed
+            or len(self._tasks) >= self._limits.connections
+            or (client and open_now >= self._limits.per_client)
+        ):
+            self._refused += 1
+            if self._tls is None and self._refuse:
+                transport.write(self._refuse)
+                transport.close()
+            else:
+                transport.abort()
+            return
+        if client:
+            self._by_client[client] = open_now + 1
+        task = asyncio.get_running_loop().create_task(self._run(stream, client))
+        self._tasks.add(task)
+        self._streams.add(stream)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(self, sockets: list[socket.socket]) -> None:
+        self._sockets = sockets
+        self._addresses = tuple(peer_address(one.getsockname()) for one in sockets)
+        try:
+            for one in sockets:
+                await self._serve_socket(one)
+        except BaseException:
+            self.close()
+            raise
+        self._watch_again()
+
+    async def _serve_socket(self, kept: socket.socket) -> None:
+        # The loop gets a copy: uvloop closes its own when accept() fails, and the port must survive that.
+        used = kept.dup()
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: _ServedStream(self), sock=used, backlog=self._limits.backlog
+            )
+        except BaseException:
+            used.close()
+            raise
+        self._serving.append((server, used))
+
+    def _watch_again(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._look)
+
+    def _look(self) -> None:
+        if self._is_closed:
+            return
+        if any(used.fileno() < 0 for _, used in self._serving):
+            self._revival = asyncio.get_running_loop().create_task(self._revive())
+        else:
+            self._watch_again()
+
+    async def _revive(self) -> None:
+        for number, (server, used) in enumerate(self._serving):
+            if used.fileno() >= 0:
+                continue
+            _log.error("accepting failed, listening again", address=str(self._addresses[number]))
+            server.close()
+            try:
+                await self._serve_socket(self._sockets[number])
+            except OSError as error:
+                _log.error("cannot listen yet", address=str(self._addresses[number]), reason=str(error))
+                break
+            if self._is_closed:
+                self.close()
+                return
+            self._serving[number] = self._serving.pop()
+        if not self._is_closed:
+            self._watch_again()
+
+    def _find_is_counted(self, ip: str) -> bool:
+        address = ip_address(ip)
+        return not any(address in network for network in self._limits.exempt_networks)
+
+    async def _run(self, stream: SocketStream, client: str) -> None:
+        try:
+            if self._tls is not None:
+                await stream.secure(self._tls.context, timeout=self._limits.handshake_after)
+            await self._serve(stream)
+        except NetError as error:
+            # The network's everyday: a client that went away, a scanner that speaks no TLS.
+            _log.info("connection ended", peer=str(stream.peer), reason=f"{type(error).__name__}: {error}")
+        except Exception as error:
+            _log.exception(
+                "session failed",
+                incident=getattr(error, "incident", None) or secrets.token_hex(6),
+                peer=str(stream.peer),
+                local=str(stream.local),
+            )
+        finally:
+            try:
+                await stream.close()
+            finally:
+                self._streams.discard(stream)
+                self._leave(client)
+
+    def _leave(self, client: str) -> None:
+        if not client:
+            return
+        left = self._by_client[client] - 1
+        if left:
+            self._by_client[client] = left
+        else:
+            del self._by_client[client]
+
+
+class _ServedStream(SocketStream):
+    """A stream that reports to its listener when its connection is there."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        super().connection_made(transport)
+        self._listener._accepted(self, cast(asyncio.Transport, transport))
+
+
+async def listen(
+    host: str | None,
+    port: int,
+    serve: Serve,
+    *,
+    tls: ServerTls | None = None,
+    limits: ConnectionLimits | None = None,
+    refuse: bytes = b"",
+    reuse_port: bool = False,
+) -> Listener:
+    """Listen on an IP address or host name (None: all addresses) and run `serve` for each connection.
+
+    With `tls` connections are secured from their start. `refuse` is what a client over the limits is told in
+    the clear. `reuse_port` lets several processes share the port. The connection is closed when `serve`
+    returns or raises. Raises OSError naming address and port when they cannot be had.
+    """
+    listener = Listener(serve, tls, limits or ConnectionLimits(), refuse)
+    await listener._start(await _bound_sockets(host, port, reuse_port))
+    return listener
+
+
+async def _bound_sockets(host: str | None, port: int, reuse_port: bool) -> list[socket.socket]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    skipped: OSError | None = None
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            # With port 0 all addresses get the port that the system chose for the first.
+            chosen = sockets[0].getsockname()[1] if sockets and port == 0 else address[1]
+            try:
+                sockets.append(_bound(family, kind, protocol, (address[0], chosen, *address[2:]), reuse_port))
+            except OSError as error:
+                if error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                skipped = error  # a name may stand for an address family that this system does not have
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    if not sockets:
+        raise skipped or OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host}: no address")
+    return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:
+    one = socket.socket(family, kind, protocol)
+    try:
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+    except OSError as error:
+        one.close()
+        at = PeerAddress(str(address[0]), int(str(address[1])))
+        raise OSError(error.errno, f"cannot listen on {at}: {os.strerror(error.errno or 0)}") from error
+    return one

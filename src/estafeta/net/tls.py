@@ -1,0 +1,250 @@
+"""TLS contexts of both sides, certificate facts, the channel binding `tls-server-end-point` (RFC 5929 §4).
+
+A `ServerTls` has one context for its whole life. What a handshake uses is chosen at its ClientHello from the
+certificate loaded last, so a reload needs no restart and no one has to be told of it.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from estafeta.net.errors import TlsError
+
+MinimumTls: TypeAlias = Literal["1.2", "1.3"]
+
+# TLS 1.2: forward secrecy only. AES in CBC mode comes last, for mail clients of before 2015: for a peer that
+# is free to send in the clear, it is better than nothing. TLS 1.3 has its own list, all of it good.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!AESCCM"
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What was agreed in one TLS handshake."""
+
+    version: str
+    """As OpenSSL calls it: `TLSv1.3`."""
+    cipher: str
+    bits: int
+    server_name: str | None
+    """The name that the client asked for (SNI)."""
+    channel_binding: bytes | None
+    """The data of `tls-server-end-point`; None where RFC 5929 §4.1 leaves it undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What a certificate says of itself."""
+
+    names: tuple[str, ...]
+    """DNS names and IP addresses of the subject alternative name."""
+    not_before: datetime
+    not_after: datetime
+    channel_binding: bytes | None
+
+
+class ServerSslObject(ssl.SSLObject):
+    """The server's end of one TLS connection, with what its ClientHello asked for and was shown."""
+
+    server_name: str | None = None
+    shown: CertificateFacts | None = None
+    is_shown_for_certain: bool = False
+    """False after a reload: a resumed session may be bound to the certificate of before."""
+
+
+class ServerTls:
+    """The certificate and key that a server shows, and the context that shows them.
+
+    Raises TlsError, naming the file, when they are missing, unreadable or do not belong together.
+    """
+
+    def __init__(self, certificate: Path, key: Path, minimum: MinimumTls = "1.2") -> None:
+        self.certificate = certificate
+        self.key = key
+        self.minimum: MinimumTls = minimum
+        self._shown, self._facts = self._load()
+        self._is_reloaded = False
+        self._context = _server_context(minimum)
+        self._context.load_cert_chain(certificate, key)
+        self._context.sslobject_class = ServerSslObject
+        self._context.sni_callback = self._client_hello
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context to serve with: always the same one, also after a reload."""
+        return self._context
+
+    @property
+    def facts(self) -> CertificateFacts:
+        """What the certificate in use says of itself."""
+        return self._facts
+
+    @property
+    def channel_binding(self) -> bytes | None:
+        """The data of `tls-server-end-point` for the certificate in use."""
+        return self._facts.channel_binding
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that the certificate in use is good for."""
+        return self._facts.names
+
+    @property
+    def not_after(self) -> datetime:
+        """The end of the certificate's life, in UTC."""
+        return self._facts.not_after
+
+    def reload(self) -> None:
+        """Read both files again; new handshakes show the new certificate.
+
+        Raises TlsError and stays with the old pair when the new one cannot be used.
+        """
+        self._shown, self._facts = self._load()
+        self._is_reloaded = True
+
+    def _load(self) -> tuple[ssl.SSLContext, CertificateFacts]:
+        facts = certificate_facts(self.certificate)
+        try:
+            self.key.read_bytes()
+        except OSError as error:
+            raise TlsError(f"key file {self.key}: {error.strerror}") from error
+        context = _server_context(self.minimum)
+        try:
+            # Without an answer for the password OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(self.certificate, self.key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            reason = _reason(error)
+            raise TlsError(f"key file {self.key} with certificate {self.certificate}: {reason}") from error
+        return context, facts
+
+    def _client_hello(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        connection.context = self._shown
+        if isinstance(connection, ServerSslObject):
+            connection.server_name = name
+            connection.shown = self._facts
+            connection.is_shown_for_certain = not self._is_reloaded
+
+
+def _no_password() -> str:
+    raise ValueError("the key is protected by a password")
+
+
+def _server_context(minimum: MinimumTls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[minimum]
+    context.options |= (
+        ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
+    )
+    context.set_ciphers(_CIPHERS)
+    return context
+
+
+def client_context(ca_file: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+    """A context for connecting: TLS 1.2 and up, checked against `ca_file` or the system's authorities.
+
+    Without `verify` any certificate will do, as opportunistic TLS between MTAs has it (RFC 7435).
+    Raises TlsError when `ca_file` cannot be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if ca_file is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        return context
+    try:
+        context.load_verify_locations(cafile=str(ca_file))
+    except (ssl.SSLError, OSError) as error:
+        raise TlsError(f"authority file {ca_file}: {_reason(error)}") from error
+    return context
+
+
+def certificate_facts(file: Path) -> CertificateFacts:
+    """Read the first certificate of a PEM file, the server's own; raises TlsError naming the file."""
+    try:
+        octets = file.read_bytes()
+    except OSError as error:
+        raise TlsError(f"certificate file {file}: {error.strerror}") from error
+    try:
+        leaf = x509.load_pem_x509_certificate(octets)
+        names = _names(leaf)
+    except ValueError as error:
+        raise TlsError(f"certificate file {file}: no certificate in PEM form") from error
+    return CertificateFacts(names, leaf.not_valid_before_utc, leaf.not_valid_after_utc, _end_point(leaf))
+
+
+def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+    try:
+        alternative = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = alternative.get_values_for_type(x509.IPAddress)
+    return (*alternative.get_values_for_type(x509.DNSName), *(str(address) for address in addresses))
+
+
+def _end_point(leaf: x509.Certificate) -> bytes | None:
+    # RFC 5929 §4.1: the hash function of the certificate's signature, SHA-256 for MD5 and SHA-1; undefined
+    # for signatures that use none, such as Ed25519.
+    algorithm = leaf.signature_hash_algorithm
+    if algorithm is None:
+        return None
+    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        return leaf.fingerprint(hashes.SHA256())
+    return leaf.fingerprint(algorithm)
+
+
+@lru_cache(maxsize=256)
+def end_point_binding(certificate: bytes) -> bytes | None:
+    """The data of `tls-server-end-point` for a server certificate in DER form (RFC 5929 §4.1)."""
+    try:
+        return _end_point(x509.load_der_x509_certificate(certificate))
+    except ValueError:
+        return None
+
+
+def tls_facts(connection: ssl.SSLObject, server_hostname: str | None) -> TlsFacts:
+    """What was agreed on a connection whose handshake is done; raises TlsError when it is not."""
+    cipher = connection.cipher()
+    version = connection.version()
+    if cipher is None or version is None:
+        raise TlsError("no handshake took place")
+    binding: bytes | None = None
+    if isinstance(connection, ServerSslObject):
+        name = connection.server_name
+        if connection.shown and (connection.is_shown_for_certain or not connection.session_reused):
+            binding = connection.shown.channel_binding
+    else:
+        name = server_hostname
+        certificate = None if connection.server_side else connection.getpeercert(binary_form=True)
+        binding = None if certificate is None else end_point_binding(certificate)
+    return TlsFacts(version, cipher[0], cipher[2], name, binding)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        if error.reason is not None:
+            return error.reason.replace("_", " ").lower()
+        return "not in PEM form"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
+def handshake_reason(error: BaseException) -> str:
+    """Why a handshake failed, in one line."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate not accepted: {error.verify_message}"
+    if isinstance(error, Exception):
+        return _reason(error) or type(error).__name__
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Who is welcome: facts in, a verdict out."""

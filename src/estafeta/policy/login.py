@@ -1,0 +1,473 @@
+"""Who may log in: failures slow down and lock out, passwords are checked, unknown users look like known ones.
+
+`LoginGuard` counts, `Authenticator` answers what the SASL mechanisms ask (RFC 4422) and decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Generic, Protocol, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
+
+from estafeta.mail.address import Address, AddressError, parse_local_part
+from estafeta.net.address import IpNetwork, client_network
+from estafeta.store import accounts, domains, passwords
+from estafeta.store.errors import StoreError
+from estafeta.store.records import Account, Credentials, ScramKeys
+from estafeta.store.store import Store, Transaction
+from estafeta.wire.sasl import (
+    Challenge,
+    CheckPassword,
+    Failure,
+    FetchKeys,
+    SaslError,
+    ServerMechanism,
+    Step,
+    Success,
+    prepare,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSettings:
+    """How failed logins are answered; durations in seconds.
+
+    Failures are counted by client address (IPv6 by /64) and by account.
+    """
+
+    slow_after: int = 3
+    """Failures after which each further attempt has to wait."""
+    delay_first: float = 1.0
+    """The first wait; it doubles with each further failure."""
+    delay_max: float = 16.0
+    """The longest wait."""
+    lock_after: int = 10
+    """Failures of one account, or from one client address, after which it is locked."""
+    lock_seconds: float = 900.0
+    """How long a lock lasts. An account stays open to the addresses that it logged in from before."""
+    window_seconds: float = 3600.0
+    """Failures are forgotten when none followed for this long."""
+    trusted_seconds: float = 2_592_000.0
+    """How long an address counts as the owner's own after a login from it."""
+    exempt_networks: tuple[IpNetwork, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    """Networks where many users share an address, as behind web mail: accounts are locked, clients not."""
+    remembered: int = 10_000
+    """Addresses, and accounts, whose failures are kept in memory; beyond it the oldest are forgotten."""
+    checks_waiting: int = 500
+    """Logins that may wait for their password to be checked; more are told to come back later."""
+
+
+class RefusalReason(StrEnum):
+    """Why a login was refused: the closed list that replies, journal and metrics share."""
+
+    BAD_CREDENTIALS = "bad_credentials"
+    """No such account, a wrong password, or an account that may not act for another."""
+    LOCKED = "locked"
+    """Too many failures of this account or from this client; nothing was checked."""
+    DISABLED = "disabled"
+    """The password was right, but the account is not to be used."""
+    TEMPORARY = "temporary"
+    """The login could not be checked now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whether a login may be tried, and after how many seconds."""
+
+    allowed: bool
+    delay: float = 0.0
+    retry_after: float = 0.0
+    """When not allowed: the seconds until it will be."""
+    reason: str = ""
+    """What is locked, in words for the journal."""
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int
+    last_at: float
+    locked_until: float = 0.0
+
+
+_Key = TypeVar("_Key")
+_T = TypeVar("_T")
+
+
+class _Ledger(Generic[_Key]):
+    """Failures by key, the last to fail at the end; the first are forgotten when there are too many."""
+
+    def __init__(self, settings: LoginSettings) -> None:
+        self._settings = settings
+        self._failures: OrderedDict[_Key, _Failures] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def find(self, key: _Key, now: float) -> _Failures | None:
+        found = self._failures.get(key)
+        if found is None:
+            return None
+        if max(found.last_at + self._settings.window_seconds, found.locked_until) <= now:
+            del self._failures[key]
+            return None
+        return found
+
+    def add(self, key: _Key, now: float) -> None:
+        found = self.find(key, now)
+        if found is None:
+            found = self._failures[key] = _Failures(0, now)
+        self._failures.move_to_end(key)
+        found.count += 1
+        found.last_at = now
+        if found.count >= self._settings.lock_after:
+            found.locked_until = now + self._settings.lock_seconds
+            # The next lock takes half as many failures.
+            found.count //= 2
+        while len(self._failures) > self._settings.remembered:
+            self._failures.popitem(last=False)
+
+    def forgive(self, key: _Key, count: int) -> None:
+        found = self._failures.get(key)
+        if found is None:
+            return
+        found.count -= count
+        if found.count <= 0 and not found.locked_until:
+            del self._failures[key]
+
+    def forget(self, key: _Key) -> int:
+        found = self._failures.pop(key, None)
+        return 0 if found is None else found.count
+
+
+class LoginGuard:
+    """Counts failures by client and by account; slows down, then locks.
+
+    A client that logged into an account before is judged by its own failures with that account alone:
+    strangers lock neither the account nor a shared address for it.
+    """
+
+    def __init__(self, settings: LoginSettings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._by_client = _Ledger[str](settings)
+        self._by_account = _Ledger[str](settings)
+        self._by_pair = _Ledger[tuple[str, str]](settings)
+        self._trusted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    @property
+    def settings(self) -> LoginSettings:
+        """What the guard goes by."""
+        return self._settings
+
+    def admit(self, peer_ip: str, account: str) -> Admission:
+        """Whether a client may try a password of an account now."""
+        now = self._clock()
+        client, name = client_network(peer_ip), account.lower()
+        judged: list[tuple[str, _Failures | None]] = []
+        if self._is_trusted((client, name), now):
+            judged.append(("client and account", self._by_pair.find((client, name), now)))
+        else:
+            judged.append(("account", self._by_account.find(name, now)))
+            if not self._is_exempt(peer_ip):
+                judged.append(("client", self._by_client.find(client, now)))
+        delay = 0.0
+        for what, failures in judged:
+            if failures is None:
+                continue
+            if failures.locked_until > now:
+                return Admission(False, 0.0, failures.locked_until - now, f"{what} locked after failed logins")
+            delay = max(delay, self._delay(failures.count))
+        return Admission(True, delay)
+
+    def failed(self, peer_ip: str, account: str) -> None:
+        """A wrong password was tried."""
+        now = self._clock()
+        client, name = client_network(peer_ip), account.lower()
+        pair = (client, name)
+        self._by_pair.add(pair, now)
+        if self._is_trusted(pair, now):
+            return
+        self._by_account.add(name, now)
+        if not self._is_exempt(peer_ip):
+            self._by_client.add(client, now)
+
+    def succeeded(self, peer_ip: str, account: str) -> None:
+        """The right password was given: the failures of this client with this account were its owner's."""
+        now = self._clock()
+        client, name = client_network(peer_ip), account.lower()
+        pair = (client, name)
+        was_trusted = self._is_trusted(pair, now)
+        forgiven = self._by_pair.forget(pair)
+        if forgiven and not was_trusted:
+            self._by_account.forgive(name, forgiven)
+            self._by_client.forgive(client, forgiven)
+        self._trusted[pair] = now
+        self._trusted.move_to_end(pair)
+        while len(self._trusted) > self._settings.remembered:
+            self._trusted.popitem(last=False)
+
+    def _is_trusted(self, pair: tuple[str, str], now: float) -> bool:
+        at = self._trusted.get(pair)
+        return at is not None and now - at < self._settings.trusted_seconds
+
+    def _is_exempt(self, peer_ip: str) -> bool:
+        address = ip_address(peer_ip)
+        return any(address in network for network in self._settings.exempt_networks)
+
+    def _delay(self, failures: int) -> float:
+        settings = self._settings
+        if failures < settings.slow_after:
+            return 0.0
+        # Past 30 doublings any first delay has long met the longest.
+        doubled = settings.delay_first * 2.0 ** min(failures - settings.slow_after, 30)
+        return min(doubled, settings.delay_max)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAccepted:
+    """The client is the owner of the account, and acts for it."""
+
+    account: Account
+    authorization: Address
+
+
+@dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """The client is not let in."""
+
+    reason: RefusalReason
+    retry_after: float = 0.0
+    """Seconds until a lock ends."""
+    identity: str = ""
+    """The login name as it was given; empty when the exchange did not come so far."""
+    explanation: str = ""
+    """For the journal, not for the peer."""
+
+
+Login: TypeAlias = LoginAccepted | LoginRefused
+
+
+class RunInThread(Protocol):
+    """Runs a function where it may take its time; `asyncio.to_thread` is one."""
+
+    def __call__(self, function: Callable[[], _T], /) -> Awaitable[_T]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The account a login name stands for, if any."""
+
+    name: str
+    """What failures are counted under."""
+    address: Address | None
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A SCRAM exchange whose client has been given its salt."""
+
+    identity: str
+    authorization: str
+    name: str
+
+
+class Authenticator:
+    """Answers what SASL mechanisms ask, and decides; used by SMTP and POP3 alike.
+
+    `secret` makes up SCRAM salts for users that do not exist: the same one each time for the same name, also
+    after a restart, when the secret is kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        guard: LoginGuard,
+        *,
+        secret: bytes,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        run_in_thread: RunInThread = asyncio.to_thread,
+        checks_at_once: int | None = None,
+    ) -> None:
+        self._store = store
+        self._guard = guard
+        self._secret = secret
+        self._sleep = sleep
+        self._run_in_thread = run_in_thread
+        # argon2id takes a core and tens of MiB for tens of milliseconds.
+        self._checks = asyncio.Semaphore(checks_at_once or os.cpu_count() or 1)
+        self._waiting = 0
+        self._nobodys: str | None = None
+        self._exchanges: WeakKeyDictionary[ServerMechanism, _Exchange] = WeakKeyDictionary()
+
+    async def resolve(self, step: Step, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
+        """What becomes of a step: a challenge to send to the client, or the end of the exchange.
+
+        Waits as long as the guard wants it. An exchange that the client gives up needs no call.
+        """
+        try:
+            match step:
+                case Challenge():
+                    return self._challenge(step, mechanism, peer_ip)
+                case CheckPassword():
+                    login = await self._password(step, peer_ip)
+                    mechanism.password_checked(isinstance(login, LoginAccepted))
+                    return login
+                case FetchKeys():
+                    return await self._keys(step, mechanism, peer_ip)
+                case Success():
+                    return await self._proved(mechanism, peer_ip)
+                case Failure():
+                    return self._failure(step, mechanism, peer_ip)
+        except StoreError as error:
+            return LoginRefused(RefusalReason.TEMPORARY, explanation=f"store: {error}")
+
+    async def login(self, identity: str, password: str, peer_ip: str) -> Login:
+        """Check a password that came without SASL, as with POP3's USER and PASS (RFC 1939 §7)."""
+        try:
+            identity, password = prepare(identity), prepare(password)
+        except SaslError as error:
+            return LoginRefused(RefusalReason.BAD_CREDENTIALS, identity=identity, explanation=str(error))
+        try:
+            return await self._password(CheckPassword(identity, "", password), peer_ip)
+        except StoreError as error:
+            return LoginRefused(RefusalReason.TEMPORARY, identity=identity, explanation=f"store: {error}")
+
+    async def _find(self, identity: str) -> _Found:
+        return await self._store.read(lambda tx: _find(tx, identity))
+
+    async def _admitted(self, identity: str, name: str, peer_ip: str) -> LoginRefused | None:
+        """Wait out the delay; a refusal when the account or the client is locked, before or after it."""
+        admission = self._guard.admit(peer_ip, name)
+        if admission.allowed and admission.delay > 0.0:
+            await self._sleep(admission.delay)
+            admission = self._guard.admit(peer_ip, name)
+        return None if admission.allowed else _locked(identity, admission)
+
+    async def _password(self, step: CheckPassword, peer_ip: str) -> Login:
+        found = await self._find(step.identity)
+        refused = await self._admitted(step.identity, found.name, peer_ip)
+        if refused is not None:
+            return refused
+        if self._waiting >= self._guard.settings.checks_waiting:
+            return LoginRefused(RefusalReason.TEMPORARY, identity=step.identity, explanation="too many logins at once")
+        self._waiting += 1
+        try:
+            async with self._checks:
+                # Those that waited beside this one may have failed meanwhile.
+                admission = self._guard.admit(peer_ip, found.name)
+                if not admission.allowed:
+                    return _locked(step.identity, admission)
+                is_right = await self._verify(found.credentials, step.password)
+                if not is_right:
+                    self._guard.failed(peer_ip, found.name)
+        finally:
+            self._waiting -= 1
+        if not is_right:
+            known = "wrong password" if found.credentials else "no such account with a password"
+            return LoginRefused(RefusalReason.BAD_CREDENTIALS, identity=step.identity, explanation=known)
+        return await self._conclude(step.identity, step.authorization, found, peer_ip)
+
+    async def _verify(self, credentials: Credentials | None, password: str) -> bool:
+        # Users that do not exist take as long as those that do: nobody's password is checked.
+        if self._nobodys is None:
+            unguessable = self._made_up("password", "nobody").hex()
+            self._nobodys = (await self._run_in_thread(lambda: passwords.hash_password(unguessable))).argon2
+        argon2 = self._nobodys if credentials is None else credentials.argon2
+        is_right = await self._run_in_thread(lambda: passwords.verify_password(argon2, password))
+        return is_right and credentials is not None
+
+    async def _keys(self, step: FetchKeys, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
+        found = await self._find(step.identity)
+        refused = await self._admitted(step.identity, found.name, peer_ip)
+        if refused is not None:
+            return refused
+        self._exchanges[mechanism] = _Exchange(step.identity, step.authorization, found.name)
+        keys = self._nobodys_keys(found.name) if found.credentials is None else found.credentials.scram_sha_256
+        next_step = mechanism.keys_found(keys.salt, keys.iterations, keys.stored_key, keys.server_key)
+        if isinstance(next_step, Challenge):
+            return next_step
+        return await self.resolve(next_step, mechanism, peer_ip)
+
+    def _challenge(self, step: Challenge, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
+        exchange = self._exchanges.get(mechanism)
+        if exchange is not None:
+            # This challenge tells the client that its proof was right, which it must not learn when others
+            # beside it have used up the failures meanwhile.
+            admission = self._guard.admit(peer_ip, exchange.name)
+            if not admission.allowed:
+                return _locked(exchange.identity, admission)
+        return step
+
+    async def _proved(self, mechanism: ServerMechanism, peer_ip: str) -> Login:
+        exchange = self._exchanges.pop(mechanism)
+        found = await self._find(exchange.identity)
+        return await self._conclude(exchange.identity, exchange.authorization, found, peer_ip)
+
+    def _failure(self, step: Failure, mechanism: ServerMechanism, peer_ip: str) -> LoginRefused:
+        exchange = self._exchanges.pop(mechanism, None)
+        if exchange is None:
+            return LoginRefused(RefusalReason.BAD_CREDENTIALS, explanation=step.reason)
+        if not step.is_malformed:
+            self._guard.failed(peer_ip, exchange.name)
+        return LoginRefused(RefusalReason.BAD_CREDENTIALS, identity=exchange.identity, explanation=step.reason)
+
+    async def _conclude(self, identity: str, authorization: str, found: _Found, peer_ip: str) -> Login:
+        """The password was right; what is left is whether the account may be used, and for whom."""
+        if found.credentials is None:
+            gone = "the account went away during the login"
+            return LoginRefused(RefusalReason.BAD_CREDENTIALS, identity=identity, explanation=gone)
+        account = found.credentials.account
+        if authorization and authorization != identity:
+            # RFC 4422 §3.4.1: nobody acts for another here; one's own name may be said in other words.
+            wanted = await self._find(authorization)
+            if wanted.name != found.name:
+                other = f"may not act for {authorization!r}"
+                return LoginRefused(RefusalReason.BAD_CREDENTIALS, identity=identity, explanation=other)
+        if not account.is_enabled:
+            return LoginRefused(RefusalReason.DISABLED, identity=identity, explanation="account is disabled")
+        self._guard.succeeded(peer_ip, found.name)
+        return LoginAccepted(account, account.address)
+
+    def _made_up(self, what: str, name: str) -> bytes:
+        return hmac.digest(self._secret, f"{what}\0{name}".encode(), "sha256")
+
+    def _nobodys_keys(self, name: str) -> ScramKeys:
+        # RFC 5802 §9: the salt of a user that does not exist must look like any other, and stay the same.
+        # Those of passwords.hash_password have 32 octets too.
+        return ScramKeys(
+            salt=self._made_up("salt", name),
+            iterations=passwords.SCRAM_ITERATIONS,
+            stored_key=self._made_up("stored key", name),
+            server_key=self._made_up("server key", name),
+        )
+
+
+def _locked(identity: str, admission: Admission) -> LoginRefused:
+    return LoginRefused(RefusalReason.LOCKED, admission.retry_after, identity, admission.reason)
+
+
+def _find(tx: Transaction, identity: str) -> _Found:
+    address = _login_address(tx, identity)
+    if address is None:
+        return _Found(identity.lower(), None, None)
+    return _Found(str(address).lower(), address, accounts.credentials(tx, address))
+
+
+def _login_address(tx: Transaction, identity: str) -> Address | None:
+    """The address a login name stands for: itself, or a local-part of the only domain."""
+    try:
+        if "@" in identity:
+            return Address.parse(identity)
+        local_part = parse_local_part(identity)
+    except AddressError:
+        return None
+    only = domains.list_all(tx)
+    return Address(local_part, only[0].name) if len(only) == 1 else None
