@@ -60,13 +60,18 @@ def is_trusted(settings: ReceptionSettings, peer: PeerAddress) -> bool:
     return any(address in network for network in settings.trusted_networks)
 
 
-def server_options(environment: Environment, listener: ListenerFacts, peer: PeerAddress) -> ServerOptions:
-    """What the engine offers to this client."""
+def is_near(settings: ReceptionSettings, peer: PeerAddress) -> bool:
+    """Whether the client may log in without TLS where that is not demanded: on loopback, and if it is trusted."""
+    if settings.require_tls_for_submission:
+        return False
+    return peer.is_loopback or is_trusted(settings, peer)
+
+
+def server_options(environment: Environment, listener: ListenerFacts, *, is_near: bool) -> ServerOptions:
+    """What the engine offers on this listener to clients that are near or far."""
     settings, limits = environment.settings, environment.limits
     logs_in = listener.role is not Role.LMTP
-    # No password in the clear, except on loopback and in trusted networks where the operator asks no TLS.
-    insecure = logs_in and not settings.require_tls_for_submission
-    insecure = insecure and (peer.is_loopback or is_trusted(settings, peer))
+    insecure = logs_in and is_near
     return ServerOptions(
         environment.hostname,
         lmtp=listener.role is Role.LMTP,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from estafeta.agents.environment import Environment, ListenerFacts
+from estafeta.agents.environment import Environment, ListenerFacts, is_near, server_options
 from estafeta.agents.session import Session
 from estafeta.mail.reply import Reply
 from estafeta.net.stream import Stream
+from estafeta.wire.smtp.session import ServerOptions
 
 TOO_MANY_CONNECTIONS = Reply.of(421, "too many connections, try again later", "4.7.0")
 
@@ -31,8 +32,18 @@ class Reception:
     def server(self, listener: ListenerFacts) -> Callable[[Stream], Awaitable[None]]:
         """The coroutine function that serves one connection of the listener."""
 
+        made: tuple[Environment, dict[bool, ServerOptions]] | None = None
+
         async def serve(stream: Stream) -> None:
-            session = Session(self.environment, listener, stream, lambda: self.is_closing)
+            nonlocal made
+            environment = self.environment
+            if made is None or made[0] is not environment:
+                made = (
+                    environment,
+                    {near: server_options(environment, listener, is_near=near) for near in (False, True)},
+                )
+            options = made[1][is_near(environment.settings, stream.peer)]
+            session = Session(environment, listener, stream, options, self._tell_closing)
             self._sessions.add(session)
             try:
                 await session.run()
@@ -40,6 +51,9 @@ class Reception:
                 self._sessions.discard(session)
 
         return serve
+
+    def _tell_closing(self) -> bool:
+        return self.is_closing
 
     def close_idle(self) -> None:
         """No new mail: sessions end now, or after the message whose data is arriving."""

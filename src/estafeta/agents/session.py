@@ -16,7 +16,7 @@ import structlog
 from estafeta.agents.acceptance import OVER_QUOTA, accept
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
-from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted, server_options
+from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
 from estafeta.agents.lookup import expand, verify
 from estafeta.agents.submission import missing_fields
 from estafeta.mail.address import Address, ForwardPath
@@ -33,6 +33,7 @@ from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId, 
 from estafeta.wire.sasl import Challenge, ServerMechanism, server_mechanism
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.server import ServerEngine
+from estafeta.wire.smtp.session import ServerOptions
 from estafeta.wire.smtp.verbs.auth import challenge
 
 log = structlog.get_logger("estafeta.agents.session")
@@ -62,13 +63,14 @@ _TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
 
 
 class Session:
-    """Serves one connection."""
+    """Serves one connection, and leaves it to its owner to close it."""
 
     def __init__(
         self,
         environment: Environment,
         listener: ListenerFacts,
         stream: Stream,
+        options: ServerOptions,
         is_closing: Callable[[], bool],
     ) -> None:
         self.environment = environment
@@ -78,7 +80,7 @@ class Session:
         self.session_id = SessionId(environment.store.ids.next_id())
         self.started_at = environment.clock()
         self.is_trusted = is_trusted(environment.settings, stream.peer)
-        self.engine = ServerEngine(server_options(environment, listener, stream.peer), is_secure=stream.tls is not None)
+        self.engine = ServerEngine(options, is_secure=stream.tls is not None)
         self.account: Address | None = None
         self.draft: Draft | None = None
         self.decisions = Decisions()
@@ -108,7 +110,6 @@ class Session:
         finally:
             self._drop_draft()
             self._record_session()
-            await self.stream.close()
 
     async def _converse(self) -> None:
         engine, stream, limits = self.engine, self.stream, self.environment.limits

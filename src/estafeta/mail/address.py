@@ -97,6 +97,7 @@ class ForwardPath:
         return str(self.address)
 
 
+@lru_cache(maxsize=4096)
 def quote_local_part(local_part: str) -> str:
     """The local-part as the wire wants it: plain when it is a Dot-string, else a Quoted-string."""
     if _DOT_STRING.fullmatch(local_part):

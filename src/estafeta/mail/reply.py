@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -60,13 +61,16 @@ class Reply:
 
     def encode(self, *, with_status: bool = True) -> bytes:
         """The reply as octets, with CRLF; each line carries the status code (RFC 2034 §4)."""
-        status = f"{self.status} " if self.status and with_status else ""
-        if len(self.lines) == 1:
-            return f"{self.code} {status}{self.lines[0]}\r\n".encode("utf-8", "replace")
-        last = len(self.lines) - 1
-        return "".join(
-            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(self.lines)
-        ).encode("utf-8", "replace")
+        return _encode(self, with_status)
 
     def __str__(self) -> str:
         return f"{self.code} {self.status} {self.text}" if self.status else f"{self.code} {self.text}"
+
+
+@lru_cache(maxsize=1024)  # most replies are always the same
+def _encode(reply: Reply, with_status: bool) -> bytes:
+    status = f"{reply.status} " if reply.status and with_status else ""
+    last = len(reply.lines) - 1
+    return "".join(
+        f"{reply.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(reply.lines)
+    ).encode("utf-8", "replace")

@@ -23,6 +23,8 @@ HANDSHAKE_AFTER = 30.0
 CLOSE_AFTER = 5.0
 # A timer of the event loop may fire this much early.
 _TIMER_GRAIN = 0.002
+# The longest that the timer of a deadline sleeps at a time.
+_LOOK_AFTER = 60.0
 
 
 class Stream(Protocol):
@@ -86,7 +88,10 @@ class Stream(Protocol):
         """From now on receive() gives b"", also to the task that waits in it; what is sent still goes out."""
 
     async def close(self) -> None:
-        """Send what is buffered, say goodbye and close; takes a few seconds at most and never raises."""
+        """Send what is buffered, say goodbye and close within a few seconds, also of a peer that does not read.
+
+        Waits only for TLS and for octets that nobody has read; never raises.
+        """
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -133,7 +138,7 @@ class SocketStream(asyncio.Protocol):
         self._timer_at = 0.0
         self._tls: TlsFacts | None = None
         self._peer = NOWHERE
-        self._local = NOWHERE
+        self._local: PeerAddress | None = None
 
     @property
     def peer(self) -> PeerAddress:
@@ -143,6 +148,9 @@ class SocketStream(asyncio.Protocol):
     @property
     def local(self) -> PeerAddress:
         """This end."""
+        if self._local is None:
+            name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+            self._local = peer_address(name)
         return self._local
 
     @property
@@ -166,7 +174,6 @@ class SocketStream(asyncio.Protocol):
         """The transport is there."""
         self._transport = cast(asyncio.Transport, transport)
         self._peer = peer_address(transport.get_extra_info("peername"))
-        self._local = peer_address(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:
         """Octets have arrived."""
@@ -237,7 +244,8 @@ class SocketStream(asyncio.Protocol):
             self._arm(deadline)
 
     def _arm(self, at: float) -> None:
-        self._timer_at = at
+        # A deadline far away is looked at on the way, so that a nearer one seldom needs another timer.
+        self._timer_at = at = min(at, self._loop.time() + _LOOK_AFTER)
         self._timer = self._loop.call_at(at, self._timer_fired)
 
     def _timer_fired(self) -> None:
@@ -412,7 +420,10 @@ class SocketStream(asyncio.Protocol):
         self.connection_lost(None)
 
     async def close(self) -> None:
-        """Send what is buffered, say goodbye and close; takes a few seconds at most and never raises."""
+        """Send what is buffered, say goodbye and close within a few seconds, also of a peer that does not read.
+
+        Waits only for TLS and for octets that nobody has read; never raises.
+        """
         transport = self._transport
         if transport is None or self._is_lost:
             return
@@ -421,6 +432,13 @@ class SocketStream(asyncio.Protocol):
             self._closed = self._loop.create_future()
         self._deadline = None
         self.discard_pending()
+        if self._tls is None and not is_talking:
+            # What is buffered is sent while nobody waits, and cut when the peer does not take it.
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(CLOSE_AFTER, transport.abort)
+            transport.close()
+            return
         timer = self._loop.call_later(CLOSE_AFTER, transport.abort)
         try:
             # A socket closed with octets unread is reset, and a reset overtakes what was sent last.

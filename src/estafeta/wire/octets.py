@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+_CR = 0x0D
+
 
 class LineFault(StrEnum):
     """Why a line of a command dialogue cannot be read."""
@@ -20,24 +22,32 @@ class LineFault(StrEnum):
 class ReceiveBuffer:
     """Octets that arrived and were not yet taken."""
 
-    __slots__ = ("_is_skipping", "_octets", "_scanned")
+    __slots__ = ("_at", "_is_skipping", "_octets", "_scanned")
 
     def __init__(self) -> None:
-        self._octets = bytearray()
+        # Most arrivals are taken whole, and are then never copied: what is taken is only passed by.
+        self._octets = b""
+        self._at = 0
         self._scanned = 0  # no LF before this position
         self._is_skipping = False
 
     def feed(self, octets: bytes) -> None:
         """Add what arrived."""
-        self._octets += octets
+        if self._at == len(self._octets):
+            self._octets = octets
+            self._scanned = 0
+        else:
+            self._octets = self._octets[self._at :] + octets
+            self._scanned = max(0, self._scanned - self._at)
+        self._at = 0
 
     def __len__(self) -> int:
-        return len(self._octets)
+        return len(self._octets) - self._at
 
     def clear(self) -> None:
         """Forget all (STARTTLS)."""
-        self._octets.clear()
-        self._scanned = 0
+        self._octets = b""
+        self._at = self._scanned = 0
         self._is_skipping = False
 
     def take_line(self, limit: int) -> bytes | LineFault | None:
@@ -46,24 +56,22 @@ class ReceiveBuffer:
         A line of more than `limit` octets (CRLF counted) is thrown away as it comes, whatever its
         length, and reported once, when its end has come.
         """
-        buffer = self._octets
-        end = buffer.find(b"\n", self._scanned)
+        octets, at = self._octets, self._at
+        end = octets.find(b"\n", max(at, self._scanned))
         if end < 0:
-            if len(buffer) > limit:
+            if len(octets) - at > limit:
                 self._is_skipping = True
             if self._is_skipping:
-                buffer.clear()
-            self._scanned = len(buffer)
+                self._at = len(octets)
+            self._scanned = len(octets)
             return None
-        line = bytes(buffer[: end + 1])
-        del buffer[: end + 1]
-        self._scanned = 0
-        if self._is_skipping or end >= limit:
+        self._at = end + 1
+        if self._is_skipping or end - at >= limit:
             self._is_skipping = False
             return LineFault.TOO_LONG
-        if line[-2:] != b"\r\n":
+        if end == at or octets[end - 1] != _CR:
             return LineFault.BARE_LF
-        line = line[:-2]
+        line = octets[at : end - 1]
         if b"\r" in line:
             return LineFault.BARE_CR
         if b"\0" in line:
@@ -72,19 +80,19 @@ class ReceiveBuffer:
 
     def take(self, count: int) -> bytes:
         """The next `count` octets, or as many as there are."""
-        octets = bytes(self._octets[:count])
-        del self._octets[:count]
-        self._scanned = 0
+        octets = self._octets[self._at : self._at + count]
+        self._at += len(octets)
         return octets
 
     def find(self, octets: bytes) -> int:
-        """Where the octets first stand, or -1."""
-        return self._octets.find(octets)
+        """Where the octets first stand, counted from the next octet, or -1."""
+        found = self._octets.find(octets, self._at)
+        return found if found < 0 else found - self._at
 
     def tail(self, count: int) -> bytes:
         """The last `count` octets, not taken."""
-        return bytes(self._octets[-count:])
+        return self._octets[max(self._at, len(self._octets) - count) :]
 
     def starts_with(self, octets: bytes) -> bool:
         """Whether the next octets are these."""
-        return self._octets.startswith(octets)
+        return self._octets.startswith(octets, self._at)

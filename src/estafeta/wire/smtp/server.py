@@ -151,7 +151,7 @@ class ServerEngine:
                 return Faulty("AUTH", fault.reply)
         name, _, argument = line.partition(b" ")
         verb = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip().upper())
-        if verb is None or not verb.is_offered(session):
+        if verb is None or (verb.is_offered is not None and not verb.is_offered(session)):
             return self._unknown(name.rstrip().upper(), is_known=verb is not None)
         if verb.ends_group and self._buffer and session.options.refuse_early_commands:
             return Faulty(verb.name, _OUT_OF_STEP, out_of_step=True)
@@ -222,7 +222,7 @@ class ServerEngine:
 
     def help_reply(self, topic: str) -> Reply:
         """What HELP says: the verbs known now, or the syntax of one."""
-        offered = [verb for verb in VERBS if verb.is_offered(self._session)]
+        offered = [verb for verb in VERBS if verb.is_offered is None or verb.is_offered(self._session)]
         for verb in offered:
             if verb.name == topic:
                 return Reply.of(214, verb.syntax, "2.0.0")

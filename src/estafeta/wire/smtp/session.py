@@ -112,8 +112,8 @@ class Verb:
     """The reply in a phase where it is illegal, if another than the plain 503."""
     ends_group: bool = False
     """Must be the last of a pipelined group (RFC 2920 §3.1)."""
-    is_offered: Callable[[Session], bool] = lambda session: True
-    """Whether this session knows the verb; else 502."""
+    is_offered: Callable[[Session], bool] | None = None
+    """Whether this session knows the verb, else 502; None for verbs that all sessions know."""
 
 
 @dataclass(frozen=True, slots=True)

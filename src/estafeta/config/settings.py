@@ -1,0 +1,222 @@
+"""Every setting, as a frozen value. The rooms below own their settings; here they become tables of one file."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from estafeta.access.pop3 import Pop3Settings
+from estafeta.agents.settings import ReceptionSettings, SmtpLimits
+from estafeta.config.location import DEFAULT_DATA
+from estafeta.mail.address import AddressError, parse_domain
+from estafeta.net.listener import ConnectionLimits
+from estafeta.policy.login import LoginSettings
+from estafeta.routing.routes import RouteRule
+
+
+class ListenerKind(StrEnum):
+    """What a listener speaks."""
+
+    SMTP = "smtp"
+    """Mail from other hosts (port 25)."""
+    SUBMISSION = "submission"
+    """Mail from users, TLS by STARTTLS (RFC 6409, port 587)."""
+    SUBMISSIONS = "submissions"
+    """Mail from users, TLS from the first octet (RFC 8314 §3.3, port 465)."""
+    LMTP = "lmtp"
+    """Mail from a mail server in front of this one (RFC 2033, port 24)."""
+    POP3 = "pop3"
+    """Mailboxes, TLS by STLS (RFC 1939, RFC 2595, port 110)."""
+    POP3S = "pop3s"
+    """Mailboxes, TLS from the first octet (RFC 8314 §3.1, port 995)."""
+
+    @property
+    def implicit_tls(self) -> bool:
+        """Whether TLS starts with the connection."""
+        return self in (ListenerKind.SUBMISSIONS, ListenerKind.POP3S)
+
+    @property
+    def default_port(self) -> int:
+        """The port that is registered for it."""
+        return _DEFAULT_PORTS[self]
+
+
+_DEFAULT_PORTS = {
+    ListenerKind.SMTP: 25,
+    ListenerKind.SUBMISSION: 587,
+    ListenerKind.SUBMISSIONS: 465,
+    ListenerKind.LMTP: 24,
+    ListenerKind.POP3: 110,
+    ListenerKind.POP3S: 995,
+}
+
+
+def _below_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = info.context.get("folder") if info.context else None
+    return folder / path if folder else path
+
+
+def _host_name(text: str) -> str:
+    try:
+        name = parse_domain(text)
+        # 127.1 and 192.0.2.1 pass the grammar of names, but a top-level label of digits only is no domain.
+        if name.startswith("[") or name.rpartition(".")[2].isdecimal():
+            raise AddressError("an address literal")
+    except AddressError as error:
+        raise PydanticCustomError(
+            "remedied",
+            "is not a domain name ({reason})",
+            {"reason": str(error), "remedy": 'Write the name of this machine in the DNS, as in "mx.example.org".'},
+        ) from error
+    return name
+
+
+def _ip_address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise PydanticCustomError(
+            "remedied",
+            "is not an IP address",
+            {"remedy": 'Write an address of this machine, "0.0.0.0" for all IPv4 or "::" for all IPv6 addresses.'},
+        ) from error
+
+
+def machine_name() -> str:
+    """The fully qualified name of this machine as it knows it, `localhost` when that is no domain name."""
+    name = socket.gethostname()
+    if "." not in name:
+        name = socket.getfqdn(name)
+    try:
+        return parse_domain(name)
+    except AddressError:
+        return "localhost"
+
+
+FilePath = Annotated[Path, AfterValidator(_below_folder)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Listen(_Table):
+    """One `[[listen]]`: a port that is served."""
+
+    kind: ListenerKind
+    """What is spoken there."""
+    address: Annotated[str, AfterValidator(_ip_address)] = "0.0.0.0"  # noqa: S104 - a mail server is for all
+    """The IP address to listen on; `::` for all of IPv6."""
+    port: int = Field(default_factory=lambda data: _default_port(data), ge=0, le=65535)
+    """The TCP port; the registered one of its kind when left out, any free one when 0."""
+
+    @property
+    def name(self) -> str:
+        """`submission [::1]:587`."""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.kind} {address}:{self.port}"
+
+
+def _default_port(table: dict[str, Any]) -> int:
+    kind = table.get("kind")
+    return kind.default_port if isinstance(kind, ListenerKind) else 0
+
+
+class TlsSettings(_Table):
+    """`[tls]`: the certificate that clients are shown."""
+
+    certificate: FilePath
+    """PEM file with the certificate and the chain up to the authority."""
+    key: FilePath
+    """PEM file with the private key; others must not be able to read it."""
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken (RFC 8314 §4.1, RFC 8996)."""
+
+
+class JournalSettings(_Table):
+    """`[journal]`: how long the record of every decision is kept."""
+
+    keep_days: int = 90
+    """Days after which entries are removed; 0 keeps them for ever."""
+    redact_after_days: int = 30
+    """Days after which addresses, hosts and subjects are taken out of entries; 0 never."""
+
+
+class LogSettings(_Table):
+    """`[log]`: what goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is written."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON document a line."""
+
+
+class StoreSettings(_Table):
+    """`[store]`: how messages are kept."""
+
+    large_content: int = 262_144
+    """Octets from which a message is kept as a file of its own instead of in the database."""
+
+
+class ShutdownSettings(_Table):
+    """`[shutdown]`: how the server ends."""
+
+    drain_seconds: float = 30.0
+    """How long sessions under way may go on after SIGTERM."""
+
+
+class SendmailSettings(_Table):
+    """`[sendmail]`: where `estafeta-sendmail` hands mail in."""
+
+    server: str | None = None
+    """host:port of a server that takes mail without a login; the first smtp listener when left out."""
+    domain: Annotated[str, AfterValidator(_host_name)] | None = None
+    """Completes recipients and senders that are bare names; the hostname when left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings(ReceptionSettings):
+    """`[smtp]`, with its limits below it."""
+
+    limits: SmtpLimits = field(default_factory=SmtpLimits)
+    """Limits and deadlines of a session."""
+
+
+class Settings(_Table):
+    """The whole file."""
+
+    hostname: Annotated[str, AfterValidator(_host_name)] = Field(default_factory=lambda: machine_name())
+    """The name in greetings and trace fields; the machine's own name when left out."""
+    data: FilePath = DEFAULT_DATA
+    """The data directory; relative to the folder of the settings file."""
+    listen: tuple[Listen, ...] = ()
+    """The ports that are served."""
+    tls: TlsSettings | None = None
+    """The certificate; without it no TLS is offered."""
+    smtp: SmtpSettings = SmtpSettings()
+    """How SMTP and LMTP clients are treated."""
+    connections: ConnectionLimits = ConnectionLimits()
+    """How many connections are taken."""
+    login: LoginSettings = LoginSettings()
+    """How failed logins are slowed down and locked out."""
+    pop3: Pop3Settings = Pop3Settings()
+    """Limits and deadlines of POP3."""
+    route: tuple[RouteRule, ...] = ()
+    """What becomes of mail for domains that are not ours; the first rule that fits is taken."""
+    journal: JournalSettings = JournalSettings()
+    """The record of every decision."""
+    log: LogSettings = LogSettings()
+    """What goes to standard error."""
+    store: StoreSettings = StoreSettings()
+    """How messages are kept."""
+    shutdown: ShutdownSettings = ShutdownSettings()
+    """How the server ends."""
+    sendmail: SendmailSettings = SendmailSettings()
+    """Where programs hand mail in."""

@@ -1,0 +1,1 @@
+"""Everything durable: accounts, mailboxes, queue, content and journal in one transactional store."""

@@ -1,0 +1,169 @@
+"""Large contents as files, written and synced before the commit that names them.
+
+A file is written below `incoming/`, synced, renamed to `content/xx/` and its folder synced; only then may a
+transaction name it. What a crash leaves unnamed is swept when the store is opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from estafeta.store.errors import NotFound, os_error
+from estafeta.store.files import make_folder, open_private, sync_folder
+from estafeta.store.ids import IdSource
+from estafeta.store.records import Content
+
+SPOOL_THRESHOLD = 256 * 1024
+"""Octets up to which content is kept in the database. A file costs two syncs of its own (file and folder),
+a row shares the sync of its group; but a row is written twice (WAL, database): too much when large."""
+
+
+class ContentStore:
+    """The folder of large contents."""
+
+    def __init__(self, data_directory: Path, ids: IdSource, *, threshold: int = SPOOL_THRESHOLD) -> None:
+        self._folder = data_directory / "content"
+        self._incoming = data_directory / "incoming"
+        self._ids = ids
+        self.threshold = threshold
+        for folder in (self._folder, self._incoming):
+            make_folder(folder)
+
+    def spool(self) -> Spool:
+        """A place to gather a content whose size is not known yet."""
+        return Spool(self, self.threshold)
+
+    def write(self, octets: bytes) -> Content:
+        """Keep octets as a synced file (blocks: run it in a thread). Raises DiskFull, StoreError."""
+        file, path = self._make_temporary()
+        with file:
+            try:
+                file.write(octets)
+            except OSError as error:
+                path.unlink(missing_ok=True)
+                raise os_error(error) from error
+            return self._settle(file, path, len(octets))
+
+    def read(self, name: str) -> bytes:
+        """The octets of a file. Raises NotFound when its content was released meanwhile, StoreError."""
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError as error:
+            raise NotFound("the content is gone") from error
+        except OSError as error:
+            raise os_error(error) from error
+
+    def remove(self, name: str) -> None:
+        """Remove a file that no row names any more. Never raises: what stays is swept later."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError:
+            return
+
+    def sweep(self, is_named: Callable[[str], bool]) -> int:
+        """Remove what no row names, and all that is unfinished; gives how many files.
+
+        Only while nobody else has the store open: a file is unnamed for a moment before its commit.
+        """
+        orphans = list(self._incoming.iterdir())
+        for folder in self._folder.iterdir():
+            orphans += [path for path in folder.iterdir() if not is_named(path.name)]
+        for path in orphans:
+            path.unlink()
+        return len(orphans)
+
+    def _path(self, name: str) -> Path:
+        # The last characters of an id change fastest, so the folders fill evenly.
+        return self._folder / name[-2:] / name
+
+    def _make_temporary(self) -> tuple[BinaryIO, Path]:
+        path = self._incoming / self._ids.text(self._ids.next_id())
+        try:
+            descriptor = open_private(path, is_new=True)
+        except OSError as error:
+            raise os_error(error) from error
+        return os.fdopen(descriptor, "w+b", buffering=0), path
+
+    def _settle(self, file: BinaryIO, path: Path, size: int) -> Content:
+        """Sync a finished temporary file and give it its place."""
+        target = self._path(path.name)
+        try:
+            os.fsync(file.fileno())
+            if not target.parent.is_dir():
+                make_folder(target.parent)
+                sync_folder(self._folder)
+            path.rename(target)
+            sync_folder(target.parent)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise os_error(error) from error
+        return Content(size=size, file=path.name)
+
+
+class Spool:
+    """Gathers one content: in memory up to a threshold, beyond that in a file."""
+
+    def __init__(self, store: ContentStore, threshold: int) -> None:
+        self._store = store
+        self._threshold = threshold
+        self._chunks: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self._content: Content | None = None
+        self.size = 0
+        """Octets so far."""
+
+    def write(self, octets: bytes) -> None:
+        """Add octets. Raises DiskFull, StoreError.
+
+        Beyond the threshold this writes to the file cache without a sync, so an event loop may call it.
+        """
+        self.size += len(octets)
+        if self._file is None:
+            self._chunks.append(octets)
+            if self.size > self._threshold:
+                self._file, self._path = self._store._make_temporary()
+                self._flush(b"".join(self._chunks))
+                self._chunks.clear()
+        else:
+            self._flush(octets)
+
+    def _flush(self, octets: bytes) -> None:
+        assert self._file is not None
+        view = memoryview(octets)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise os_error(error) from error
+
+    async def finish(self) -> Content:
+        """The content; a file is synced and has its place now. Raises DiskFull, StoreError.
+
+        When no commit names it in the end, call `discard`.
+        """
+        if self._content is None:
+            if self._file is None:
+                self._content = Content(size=self.size, octets=b"".join(self._chunks))
+            else:
+                self._content = await asyncio.to_thread(self._finish_file)
+        return self._content
+
+    def _finish_file(self) -> Content:
+        assert self._file is not None and self._path is not None
+        with self._file:
+            return self._store._settle(self._file, self._path, self.size)
+
+    def discard(self) -> None:
+        """Forget the content, which no row names, and remove its file; at any time, and twice too."""
+        self._chunks.clear()
+        if self._file is not None:
+            self._file.close()
+        if self._content is not None and self._content.file is not None:
+            self._store.remove(self._content.file)
+        elif self._path is not None:
+            self._path.unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""The embedded engine: SQLite through apsw, in WAL mode, synced at each commit.
+
+Writers take turns by the write lock of `locks.py`, so SQLite's own waiting (which polls) is only met by
+strangers such as the sqlite3 shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import apsw
+
+from estafeta.store.engine import Row
+from estafeta.store.errors import ConstraintViolated, DiskFull, StoreError
+from estafeta.store.ids import IdSource
+from estafeta.store.locks import WriteLock
+from estafeta.store.statements import Statement
+
+_STRANGER_MS = 10_000
+"""How long a lock of a stranger is waited for, in milliseconds."""
+_CHECKPOINT_PAGES = 4096
+"""Pages of 4 KiB in the WAL before a commit copies them into the database: 16 MiB. With four times as many the
+slowest commits take about half as long again; neither that nor a quarter gave more commits a second."""
+_WRITER_CACHE_KIB = 65_536
+_READER_CACHE_KIB = 8_192
+
+
+def translated(error: apsw.Error) -> StoreError:
+    """The store's word for an error of SQLite."""
+    if isinstance(error, apsw.ConstraintError):
+        return ConstraintViolated(str(error))
+    if isinstance(error, apsw.FullError):
+        return DiskFull("no space is left on the disk of the data directory")
+    return StoreError(f"database: {error}")
+
+
+def connect(path: Path, *, read_only: bool = False, vfs: str | None = None) -> apsw.Connection:
+    """Open the database file, which must exist, with the settings that every connection has."""
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    # One connection is used by one thread at a time, so SQLite need not guard it (NOMUTEX).
+    connection = apsw.Connection(str(path), flags=flags | apsw.SQLITE_OPEN_NOMUTEX, vfs=vfs, statementcachesize=256)
+    connection.set_busy_timeout(_STRANGER_MS)
+    cache = _READER_CACHE_KIB if read_only else _WRITER_CACHE_KIB
+    connection.execute(f"PRAGMA cache_size = -{cache}").fetchall()
+    connection.execute("PRAGMA temp_store = memory").fetchall()
+    if read_only:
+        connection.execute("PRAGMA query_only = on").fetchall()
+        return connection
+    connection.execute("PRAGMA foreign_keys = on").fetchall()
+    connection.execute("PRAGMA synchronous = full").fetchall()
+    connection.execute("PRAGMA journal_mode = wal").fetchall()
+    connection.wal_autocheckpoint(_CHECKPOINT_PAGES)
+    return connection
+
+
+class SqliteTransaction:
+    """Statements on one connection; see `engine.Transaction`."""
+
+    def __init__(self, connection: apsw.Connection, ids: IdSource) -> None:
+        self.ids = ids
+        self._connection = connection
+        self._execute = connection.execute
+        self.released: list[str] = []
+
+    def run(self, statement: Statement, **values: object) -> list[Row]:
+        """All rows of the statement."""
+        try:
+            return self._execute(statement.text, values).fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def one(self, statement: Statement, **values: object) -> Row | None:
+        """The first row of the statement, or None."""
+        try:
+            rows = self._execute(statement.text, values).fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+        return rows[0] if rows else None
+
+    def do(self, statement: Statement, **values: object) -> int:
+        """How many rows the statement changed."""
+        try:
+            self._execute(statement.text, values)
+        except apsw.Error as error:
+            raise translated(error) from error
+        return self._connection.changes()
+
+    def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
+        """The statement, once for each mapping."""
+        try:
+            self._connection.executemany(statement.text, rows)
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def remove_file(self, name: str) -> None:
+        """Remove a content's file when the change is durable."""
+        self.released.append(name)
+
+
+class SqliteEngine:
+    """The one writing connection of a process; see `engine.Engine`. `remove_file` must not raise."""
+
+    def __init__(
+        self,
+        path: Path,
+        lock: WriteLock,
+        ids: IdSource,
+        *,
+        remove_file: Callable[[str], None],
+        vfs: str | None = None,
+    ) -> None:
+        self._path = path
+        self._lock = lock
+        self._ids = ids
+        self._remove_file = remove_file
+        self._vfs = vfs
+        self._is_broken = False
+        self._kept = 0
+        self._changed = 0
+        self._has_savepoints = False
+        self._open()
+
+    def _open(self) -> None:
+        self._connection = connect(self._path, vfs=self._vfs)
+        self._execute = self._connection.execute
+        self.transaction = SqliteTransaction(self._connection, self._ids)
+
+    def begin(self) -> None:
+        """Wait for this process's turn and begin a group."""
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            raise StoreError(f"write lock: {error.strerror}") from error
+        try:
+            if self._is_broken:
+                self._reopen()
+            self._execute("BEGIN IMMEDIATE")
+        except apsw.Error as error:
+            self._lock.release()
+            raise translated(error) from error
+        self.transaction.released.clear()
+        self._kept = 0
+        self._has_savepoints = False
+
+    def _reopen(self) -> None:
+        # After a failed write or sync a connection's view of the file cannot be trusted; a new one's can.
+        self._connection.close(True)
+        self._open()
+        self._is_broken = False
+
+    def mark(self) -> None:
+        """Begin a change."""
+        if self._has_savepoints:
+            self._step("SAVEPOINT change")
+        else:
+            self._changed = self._connection.total_changes()
+
+    def keep(self) -> None:
+        """End a change that went well."""
+        if self._has_savepoints:
+            self._step("RELEASE change")
+        elif not self._connection.in_transaction:  # and the change overlooked it
+            raise StoreError("the database gave the group up")
+        self._kept = len(self.transaction.released)
+
+    def undo(self) -> bool:
+        """Roll one change back; without savepoints that is possible when it changed nothing."""
+        if self._has_savepoints:
+            self._step("ROLLBACK TO change")
+            self._step("RELEASE change")
+        elif not self._connection.in_transaction:
+            raise StoreError("the database gave the group up")
+        elif self._connection.total_changes() != self._changed:
+            return False
+        del self.transaction.released[self._kept :]
+        return True
+
+    def restart(self) -> None:
+        """Roll the group back and begin it again with savepoints."""
+        self._step("ROLLBACK")
+        self._step("BEGIN IMMEDIATE")
+        self.transaction.released.clear()
+        self._kept = 0
+        self._has_savepoints = True
+
+    def _step(self, text: str) -> None:
+        try:
+            self._execute(text)
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    def commit(self) -> None:
+        """Make the group durable."""
+        self._step("COMMIT")
+        self._lock.release()
+        for name in self.transaction.released:
+            self._remove_file(name)
+
+    def rollback(self) -> None:
+        """Give the group up."""
+        self._is_broken = True
+        try:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+        except apsw.Error:
+            pass  # the connection is replaced before the next group
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Copy the WAL into the database and close."""
+        try:
+            self._lock.acquire()
+            try:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            finally:
+                self._lock.release()
+        except (apsw.Error, OSError):
+            pass  # the next process that opens the store reads the WAL
+        self._connection.close(True)

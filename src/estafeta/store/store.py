@@ -1,0 +1,156 @@
+"""The store's face: `write` makes a change durable, `read` asks on a snapshot, `open_store` opens it all."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from estafeta.store.content import SPOOL_THRESHOLD, ContentStore
+from estafeta.store.engine import Engine, Row, Transaction
+from estafeta.store.errors import StoreError, os_error
+from estafeta.store.files import make_folder, open_private
+from estafeta.store.groupcommit import GroupCommit, ThreadDriver
+from estafeta.store.ids import IdSource
+from estafeta.store.locks import Presence, WorkerSlot, WriteLock
+from estafeta.store.migrations import Migration, known_migrations, migrate
+from estafeta.store.readers import Readers
+from estafeta.store.sqlite import SqliteEngine, connect, translated
+from estafeta.store.statements import Statement, Statements
+
+__all__ = ["Row", "Statement", "Store", "Transaction", "open_store"]
+
+T = TypeVar("T")
+
+_sql = Statements("store")
+
+DATABASE = "estafeta.sqlite3"
+"""The name of the database file in the data directory."""
+
+
+class Store:
+    """Everything durable. Made by `open_store`; the methods are for the tasks of an event loop."""
+
+    def __init__(
+        self, engine: Engine, readers: Readers, content: ContentStore, ids: IdSource, locks: list[_Closable]
+    ) -> None:
+        self.content = content
+        """The folder of large contents."""
+        self.ids = ids
+        """Where new ids come from."""
+        self._engine = engine
+        self._driver = ThreadDriver(GroupCommit(engine, monotonic=time.monotonic))
+        self._readers = readers
+        self._locks = locks
+        self._is_closed = False
+
+    async def write(self, change: Callable[[Transaction], T]) -> T:
+        """Commit a change together with others that wait; resolves when it is durable.
+
+        An exception of the change rolls back this change only, and is raised here. A change acts on its
+        transaction only, for it may be run twice. Raises StoreError (such as DiskFull) when the commit failed:
+        nothing of the change was done then.
+        """
+        return await self._driver.write(change)
+
+    def write_later(self, change: Callable[[Transaction], object]) -> None:
+        """Have a change committed without waiting for it; a failure is logged. For records of what was."""
+        self._driver.write_later(change)
+
+    async def read(self, query: Callable[[Transaction], T]) -> T:
+        """Run a query on a snapshot that contains every write that resolved before. Raises StoreError."""
+        return await self._readers.read(query)
+
+    def close(self) -> None:
+        """Finish the writes and reads that wait, then close; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._driver.close()
+        self._readers.close()
+        self._engine.close()
+        for lock in self._locks:
+            lock.close()
+
+
+_Closable = WriteLock | WorkerSlot | Presence
+
+
+def open_store(
+    data_directory: Path,
+    *,
+    clock: Callable[[], float],
+    large_content: int = SPOOL_THRESHOLD,
+    migrations: list[Migration] | None = None,
+    vfs: str | None = None,
+) -> Store:
+    """Open the store of a data directory, making or migrating it when needed (blocks; seconds at most).
+
+    `clock` gives seconds since 1970; content of more than `large_content` octets is kept as a file. Several
+    processes may have one store open. `migrations` and `vfs` (a SQLite file system) are other than the usual
+    only where faults and other versions are tried out.
+    Raises NewerSchema, StoreError.
+    """
+    try:
+        path = _make_files(data_directory)
+        locks = data_directory / "lock"
+        presence = Presence(locks)
+        write_lock = WriteLock(locks)
+        worker = WorkerSlot(locks)
+    except OSError as error:
+        raise StoreError(f"cannot open {data_directory}: {os_error(error)}") from error
+    held: list[_Closable] = [write_lock, worker, presence]
+    try:
+        largest = _prepare(path, write_lock, migrations or known_migrations(), vfs)
+        ids = IdSource(clock, worker=worker.number, above=largest)
+        content = ContentStore(data_directory, ids, threshold=large_content)
+        engine = SqliteEngine(path, write_lock, ids, remove_file=content.remove, vfs=vfs)
+        if presence.is_alone:
+            _sweep(path, content, vfs)
+        presence.admit_others()
+        readers = Readers(path, ids, vfs=vfs)
+    except (apsw.Error, OSError, StoreError) as error:
+        for lock in held:
+            lock.close()
+        if isinstance(error, apsw.Error):
+            raise StoreError(f"cannot open {data_directory}: {translated(error)}") from error
+        if isinstance(error, OSError):
+            raise StoreError(f"cannot open {data_directory}: {os_error(error)}") from error
+        raise
+    return Store(engine, readers, content, ids, held)
+
+
+def _make_files(data_directory: Path) -> Path:
+    make_folder(data_directory)
+    make_folder(data_directory / "lock")
+    path = data_directory / DATABASE
+    # SQLite gives its WAL the mode of the database, so making this file makes them all private.
+    os.close(open_private(path))
+    return path
+
+
+def _prepare(path: Path, lock: WriteLock, migrations: list[Migration], vfs: str | None) -> int:
+    """Bring the schema up to date; gives the largest id in the database."""
+    lock.acquire()
+    try:
+        connection = connect(path, vfs=vfs)
+        try:
+            migrate(connection, path.parent, migrations)
+            return int(connection.execute(_sql.largest_id.text).fetchall()[0][0] or 0)
+        finally:
+            connection.close(True)
+    finally:
+        lock.release()
+
+
+def _sweep(path: Path, content: ContentStore, vfs: str | None) -> None:
+    connection = connect(path, read_only=True, vfs=vfs)
+    try:
+        named = {name for (name,) in connection.execute(_sql.content_files.text)}
+    finally:
+        connection.close(True)
+    content.sweep(named.__contains__)

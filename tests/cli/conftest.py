@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from estafeta.cli.main import estafeta
+from estafeta.mail.address import Address, ForwardPath, ReversePath
+from estafeta.store import acceptance, accounts, directory, journal, mailboxes
+from estafeta.store.records import (
+    Acceptance,
+    Content,
+    Delivery,
+    EntryKind,
+    Instant,
+    JournalEntry,
+    MessageId,
+    Relaying,
+    SessionId,
+)
+from estafeta.store.store import Transaction, open_store
+
+T = TypeVar("T")
+
+
+@dataclass
+class Operator:
+    """A person at the command line, with a settings file and a data directory."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "estafeta.toml"
+
+    def run(self, *arguments: str, input: str | bytes | None = None) -> Result:
+        """The command with these settings; whatever happens, no traceback."""
+        result = CliRunner().invoke(estafeta, [*arguments], input=input, env={"ESTAFETA_CONFIG": str(self.config)})
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        assert "Traceback" not in result.output
+        return result
+
+    def done(self, *arguments: str, input: str | bytes | None = None) -> str:
+        """As `run`, for what must succeed; gives what was printed."""
+        result = self.run(*arguments, input=input)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.done(*arguments, "--json"))
+
+    def refused(self, *arguments: str, input: str | bytes | None = None) -> str:
+        """As `run`, for what must fail; gives the one line on standard error."""
+        result = self.run(*arguments, input=input)
+        assert result.exit_code == 1, result.output
+        assert result.stderr.startswith("estafeta: ") and result.stderr.count("\n") == 1
+        return result.stderr.removeprefix("estafeta: ").rstrip("\n")
+
+    def write(self, change: Callable[[Transaction], T]) -> T:
+        """Change the store behind the commands' back, as the server does."""
+        store = open_store(self.folder / "data", clock=time.time)
+        try:
+            return asyncio.run(store.write(change))
+        finally:
+            store.close()
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Operator:
+    (tmp_path / "estafeta.toml").write_text('hostname = "mx.example.org"\ndata = "data"\n')
+    return Operator(tmp_path)
+
+
+@pytest.fixture
+def office(operator: Operator) -> Operator:
+    """With a domain and two accounts, made once the way an operator makes them."""
+    operator.done("domain", "add", "example.org")
+    operator.done("account", "add", "ana@example.org", "--no-password")
+    operator.done("account", "add", "luis@example.org", "--no-password")
+    return operator
+
+
+@dataclass
+class ScriptedServer:
+    """An SMTP server on loopback that gives scripted replies and keeps what it was told."""
+
+    listener: socket.socket
+    replies: dict[str, str] = field(default_factory=dict)
+    """Reply by the beginning of the command; `.` is the end of data."""
+    commands: list[str] = field(default_factory=list)
+    content: bytes = b""
+
+    @property
+    def address(self) -> str:
+        host, port = self.listener.getsockname()
+        return f"{host}:{port}"
+
+    def serve(self) -> None:
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:  # closed by the test
+            return
+        with connection, connection.makefile("rwb") as stream:
+
+            def say(text: str) -> None:
+                stream.write(text.encode() + b"\r\n")
+                stream.flush()
+
+            say(self.replies.get("greeting", "220 mx.example.org"))
+            while line := stream.readline():
+                command = line.decode().rstrip("\r\n")
+                self.commands.append(command)
+                verb = command.upper()
+                scripted = next(
+                    (reply for start, reply in self.replies.items() if verb.startswith(start.upper())), None
+                )
+                if verb.startswith("EHLO"):
+                    say(scripted or "250-mx.example.org\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES")
+                elif verb == "DATA" and scripted is None:
+                    say("354 go on")
+                    lines = []
+                    while (text := stream.readline()) not in (b".\r\n", b""):
+                        lines.append(text.removeprefix(b"."))
+                    self.content = b"".join(lines)
+                    say(self.replies.get(".", "250 2.0.0 accepted"))
+                elif verb == "QUIT":
+                    say("221 bye")
+                    return
+                else:
+                    say(scripted or "250 2.1.0 fine")
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    scripted = ScriptedServer(listener)
+    thread = threading.Thread(target=scripted.serve, daemon=True)
+    thread.start()
+    yield scripted
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+MESSAGE = (
+    b"Date: Sun, 22 Nov 2026 16:00:00 +0000\r\n"
+    b"From: Ana <ana@example.org>\r\n"
+    b"To: luis@example.org\r\n"
+    b"Subject: =?utf-8?q?=C2=A1Hola!?=\x1b[31m\r\n"
+    b"Message-ID: <One@example.org>\r\n"
+    b"\r\n"
+    b"Querido Luis:\r\n\x1b]0;owned\x07\r\n"
+)
+
+TakeIn = Callable[..., MessageId]
+
+
+@pytest.fixture
+def take_in(office: Operator) -> TakeIn:
+    """`take_in(to=[...], relay=[...])`: MESSAGE as reception would accept it; gives its id."""
+
+    def take(to: tuple[str, ...] = ("luis@example.org",), relay: tuple[str, ...] = ()) -> MessageId:
+        def change(tx: Transaction) -> MessageId:
+            message_id, session_id = MessageId(tx.ids.next_id()), SessionId(tx.ids.next_id())
+            deliveries = []
+            for text in to:
+                account = accounts.find(tx, Address.parse(text))
+                assert account is not None
+                inbox = mailboxes.inbox(tx, account.account_id)
+                deliveries.append(Delivery(inbox.mailbox_id, ForwardPath(account.address)))
+            paths = [ForwardPath(Address.parse(text)) for text in relay]
+            now = Instant(time.time())
+            facts: dict[str, object] = {
+                "listener": "submission 127.0.0.1:587",
+                "peer": "192.0.2.7:40000",
+                "helo": "client.example.org",
+                "tls": "TLSv1.3",
+                "account": "ana@example.org",
+                "reverse_path": "ana@example.org",
+                "size": len(MESSAGE),
+                "message_id_field": "<One@example.org>",
+                "weather": {"rain": "heavy\x1b[2J"},
+                "recipients": [{"forward_path": text, "route": "ToMailbox", "reason": "account"} for text in to],
+                "decisions": [
+                    {
+                        "at": now + 0.25,
+                        "stage": "rcpt",
+                        "subject": "nobody@example.org",
+                        "verdict": "reject",
+                        "reply": "550 5.1.1 no such mailbox",
+                        "reason": "unknown-recipient",
+                    }
+                ],
+                "ended": "accepted",
+            }
+            keys = ("ana@example.org", "nobody@example.org", "<one@example.org>", *to, *relay)
+            acceptance.accept(
+                tx,
+                Acceptance(
+                    message_id=message_id,
+                    accepted_at=now,
+                    reverse_path=ReversePath(Address("ana", "example.org")),
+                    smtputf8=False,
+                    body=None,
+                    prefix=b"Return-Path: <ana@example.org>\r\n",
+                    content=Content(len(MESSAGE), MESSAGE),
+                    deliveries=tuple(deliveries),
+                    relayings=tuple(Relaying(path.address.domain, path) for path in paths),
+                    directory_version=directory.version(tx),
+                    entry=JournalEntry(EntryKind.TRANSACTION, now, session_id, message_id, facts, keys),
+                ),
+            )
+            session = {"protocol": "smtp", "ended": "quit", "transactions": 1}
+            journal.record(tx, JournalEntry(EntryKind.SESSION, Instant(now - 1), session_id, None, {**session}, ()))
+            return message_id
+
+        return office.write(change)
+
+    return take

@@ -1,0 +1,166 @@
+"""What one 250 promises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from estafeta.mail.address import Address, ForwardPath
+from estafeta.store import accounts, aliases, directory, journal, mailboxes, queue
+from estafeta.store.acceptance import accept
+from estafeta.store.errors import DirectoryChanged, OverQuota
+from estafeta.store.records import Acceptance, Account, Delivery, MailboxId, QueueStatus
+from estafeta.store.store import Store, Transaction
+
+Accept = Callable[..., Acceptance]
+AddAccount = Callable[..., Account]
+OCTETS = b"Subject: x\r\n\r\nhello\r\n"
+PREFIX = b"Return-Path: <Sender@example.net>\r\n"
+
+
+def test_an_accepted_message_is_in_the_mailbox_the_queue_and_the_journal(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    def change(tx: Transaction) -> tuple[Account, Acceptance]:
+        account = add_account(tx, "ann@example.org")
+        made = acceptance(tx, to=("ann@example.org",), relay=("Bob@example.com",))
+        accept(tx, made)
+        return account, made
+
+    async def scenario() -> None:
+        account, made = await store.write(change)
+
+        def look(tx: Transaction) -> None:
+            inbox = mailboxes.inbox(tx, account.account_id)
+            (message,) = mailboxes.messages(tx, inbox.mailbox_id)
+            assert (message.uid, message.message_id, message.flags) == (1, made.message_id, frozenset())
+            assert message.size == len(PREFIX + OCTETS) == inbox.octets
+            octets = mailboxes.read_content(tx, store.content, inbox.mailbox_id, message.uid)
+            assert octets == PREFIX + OCTETS
+            (recipient,) = queue.find(tx, made.message_id)
+            assert str(recipient.forward_path) == "Bob@example.com"
+            assert recipient.destination == "example.com"
+            assert recipient.status is QueueStatus.ACTIVE
+            assert str(recipient.reverse_path) == "Sender@example.net"
+            assert queue.read_content(tx, store.content, made.message_id) == OCTETS
+            assert journal.by_message(tx, made.message_id) == [made.entry]
+            found = accounts.find(tx, account.address)
+            assert found is not None and (found.used_messages, found.used_octets) == (1, message.size)
+
+        await store.read(look)
+
+    asyncio.run(scenario())
+
+
+def test_accepting_again_does_nothing(store: Store, acceptance: Accept, add_account: AddAccount) -> None:
+    async def scenario() -> None:
+        account = await store.write(lambda tx: add_account(tx, "ann@example.org"))
+        made = await store.read(lambda tx: acceptance(tx, to=("ann@example.org",), relay=("bob@example.com",)))
+        for _ in range(3):
+            await store.write(lambda tx: accept(tx, made))
+
+        def look(tx: Transaction) -> tuple[int, int, int]:
+            inbox = mailboxes.inbox(tx, account.account_id)
+            return inbox.messages, len(queue.find(tx, made.message_id)), int(inbox.uid_next)
+
+        assert await store.read(look) == (1, 1, 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_mailbox_reached_by_two_ways_gets_the_message_once(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    def change(tx: Transaction) -> int:
+        account = add_account(tx, "ann@example.org")
+        made = acceptance(tx, to=("ann@example.org",), relay=("bob@example.com", "bob@example.com"))
+        other = Delivery(made.deliveries[0].mailbox_id, ForwardPath(Address("other", "example.org")))
+        accept(tx, replace(made, deliveries=(*made.deliveries, other)))
+        assert len(queue.find(tx, made.message_id)) == 1
+        return mailboxes.inbox(tx, account.account_id).messages
+
+    assert asyncio.run(store.write(change)) == 1
+
+
+def test_routes_of_an_older_directory_are_refused_and_nothing_is_done(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    async def scenario() -> None:
+        await store.write(lambda tx: add_account(tx, "ann@example.org"))
+        made = await store.read(lambda tx: acceptance(tx, to=("ann@example.org",)))
+        await store.write(lambda tx: aliases.add(tx, Address("x", "example.org"), [Address("y", "a.example")]))
+        with pytest.raises(DirectoryChanged):
+            await store.write(lambda tx: accept(tx, made))
+        assert await store.read(lambda tx: journal.by_message(tx, made.message_id)) == []
+        version = await store.read(directory.version)
+        await store.write(lambda tx: accept(tx, replace(made, directory_version=version)))
+        assert len(await store.read(lambda tx: journal.by_message(tx, made.message_id))) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("quota", [{"messages": 2}, {"octets": 2 * len(PREFIX + OCTETS)}])
+def test_a_delivery_over_a_quota_fails_with_the_address_and_leaves_nothing(
+    store: Store, acceptance: Accept, add_account: AddAccount, quota: dict[str, int]
+) -> None:
+    async def scenario() -> None:
+        await store.write(lambda tx: add_account(tx, "ann@example.org", **quota))
+        await store.write(lambda tx: add_account(tx, "bob@example.org"))
+        for _ in range(2):
+            await store.write(lambda tx: accept(tx, acceptance(tx, to=("ann@example.org",))))
+        made = await store.read(lambda tx: acceptance(tx, to=("bob@example.org", "ann@example.org")))
+        with pytest.raises(OverQuota) as caught:
+            await store.write(lambda tx: accept(tx, made))
+        assert caught.value.address == "ann@example.org"
+
+        def look(tx: Transaction) -> list[int]:
+            return [account.used_messages for account in accounts.list_all(tx)]
+
+        assert await store.read(look) == [2, 0]
+        await store.write(
+            lambda tx: accounts.set_quota(tx, Address.parse("ann@example.org"), quota_octets=None, quota_messages=3)
+        )
+        version = await store.read(directory.version)
+        await store.write(lambda tx: accept(tx, replace(made, directory_version=version)))
+        assert await store.read(look) == [3, 1]
+
+    asyncio.run(scenario())
+
+
+def test_large_content_is_kept_in_a_file_until_its_last_use(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    octets = os.urandom(600_000)
+
+    async def scenario() -> None:
+        spool = store.content.spool()
+        for start in range(0, len(octets), 10_000):
+            spool.write(octets[start : start + 10_000])
+        content = await spool.finish()
+        assert content.octets is None and content.file is not None and content.size == len(octets)
+        file = content.file
+
+        def change(tx: Transaction) -> list[int]:
+            boxes = [
+                mailboxes.inbox(tx, add_account(tx, f"{name}@example.org").account_id).mailbox_id
+                for name in ("ann", "bob")
+            ]
+            accept(tx, acceptance(tx, to=("ann@example.org", "bob@example.org"), content=content))
+            return list(boxes)
+
+        ann, bob = await store.write(change)
+
+        def read(tx: Transaction) -> bytes:
+            return mailboxes.read_content(tx, store.content, MailboxId(bob), 1)
+
+        await store.write(lambda tx: mailboxes.expunge(tx, MailboxId(ann), [1]))
+        assert await store.read(read) == PREFIX + octets
+        await store.write(lambda tx: mailboxes.expunge(tx, MailboxId(bob), [1]))
+        await store.write(lambda tx: None)  # the file goes after the commit, so before the next
+        assert not store.content._path(file).exists()
+
+    asyncio.run(scenario())
