@@ -112,14 +112,15 @@ class IncomingContent:
             self._spool.discard()
         elif self.facts is not None:
             self._spool.write(octets)
+        elif not self._held and b"\r\n\r\n" in octets:
+            self._header_is_whole(octets)
         else:
             seen = max(0, len(self._held) - 3)
             self._held += octets
             if self._held.find(b"\r\n\r\n", seen) >= 0 or len(self._held) > self._limit:
-                self._header_is_whole()
+                self._header_is_whole(bytes(self._held))
 
-    def _header_is_whole(self) -> None:
-        held = bytes(self._held)
+    def _header_is_whole(self, held: bytes) -> None:
         self._held.clear()
         self.facts = header_facts(held)
         self.head = held[: self.facts.size]
@@ -128,7 +129,7 @@ class IncomingContent:
     def end(self) -> HeaderFacts:
         """All has come: the facts of the header section."""
         if self.facts is None:
-            self._header_is_whole()
+            self._header_is_whole(bytes(self._held))
         assert self.facts is not None
         return self.facts
 

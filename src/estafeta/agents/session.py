@@ -286,7 +286,9 @@ class Session:
 
     async def on_mail(self, event: events.Mail) -> None:
         reverse_path = event.sender.reverse_path
-        refusal = await self._mail_refusal(reverse_path.address)
+        refusal = self._mail_refusal()
+        if refusal is None and self.account is not None:
+            refusal = await self._identity_refusal(self.account, reverse_path.address)
         if refusal is not None:
             reply, reason = refusal
             self._refusals += 1
@@ -301,7 +303,7 @@ class Session:
         self.draft = Draft(event.sender, message_id, ids.text(message_id), self.environment.clock())
         self.engine.answer(_SENDER_OK)
 
-    async def _mail_refusal(self, address: Address | None) -> tuple[Reply, Reason] | None:
+    def _mail_refusal(self) -> tuple[Reply, Reason] | None:
         settings, role = self.environment.settings, self.listener.role
         if self._is_closing():
             return _CLOSING, Reason.CLOSING
@@ -314,9 +316,11 @@ class Session:
                 return _TLS_NEEDED, Reason.TLS_NEEDED
             if self.account is None:
                 return _LOGIN_NEEDED, Reason.LOGIN_NEEDED
-        if self.account is None or address is None:
-            return None
-        if await self.environment.directory.may_send_as(self.account, address):
+        return None
+
+    async def _identity_refusal(self, account: Address, address: Address | None) -> tuple[Reply, Reason] | None:
+        """Users send as themselves, or with the null reverse-path."""
+        if address is None or await self.environment.directory.may_send_as(account, address):
             return None
         return _NOT_OWN, Reason.NOT_OWN_ADDRESS
 

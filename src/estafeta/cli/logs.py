@@ -29,7 +29,13 @@ def set_up(settings: LogSettings) -> None:
     if settings.format == "json":
         last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last = [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Without the values of local variables, among which are passwords and people's mail.
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     level = _LEVELS[settings.level]
     structlog.configure(
         processors=[*shared, *last],

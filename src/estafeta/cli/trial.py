@@ -128,11 +128,10 @@ def command(data: Path, fresh: bool, once: bool, as_json: bool) -> int:
     _refuse_foreign(folder)
     if fresh and folder.exists():
         if (folder / _SETTINGS).exists():
-            _refuse_taken_ports(load(folder / _SETTINGS))
+            _with_free_ports(load(folder / _SETTINGS))
         shutil.rmtree(folder)
     trial = prepare(folder)
-    settings = load(trial.settings_file)
-    _refuse_taken_ports(settings)
+    settings = _with_free_ports(load(trial.settings_file))
     logs.set_up(settings.log)
     try:
         with asyncio.Runner(loop_factory=app.new_event_loop) as runner:
@@ -185,20 +184,33 @@ def _refuse_foreign(folder: Path) -> None:
         raise CommandFault(f"{folder} is not a folder: name another one with --data")
 
 
-def _refuse_taken_ports(settings: Settings) -> None:
+def _with_free_ports(settings: Settings) -> Settings:
+    """The settings without LMTP where another program has its port; any other port that is taken is a fault."""
+    from estafeta.config.settings import ListenerKind
+
+    kept = []
     for listen in settings.listen:
-        family = socket.AF_INET6 if ":" in listen.address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((listen.address, listen.port))
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    continue  # the listener itself will say it better
-                raise CommandFault(
-                    f"port {listen.port} is in use ({listen.name}): stop what listens there (another trial?), "
-                    f"or change the port in the trial's {_SETTINGS}"
-                ) from None
+        if not _is_taken(listen.address, listen.port):
+            kept.append(listen)
+        elif listen.kind is ListenerKind.LMTP:
+            complain(f"port {listen.port} is in use by another program: this trial goes without LMTP")
+        else:
+            raise CommandFault(
+                f"port {listen.port} is in use ({listen.name}): stop what listens there (another trial?), "
+                f"or change the port in the trial's {_SETTINGS}"
+            )
+    return settings.model_copy(update={"listen": tuple(kept)})
+
+
+def _is_taken(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE  # of any other error the listener itself will tell better
+    return False
 
 
 async def _run(trial: Trial, settings: Settings, *, once: bool, as_json: bool) -> int:

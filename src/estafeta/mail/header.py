@@ -11,8 +11,7 @@ from email.header import decode_header, make_header
 from email.utils import getaddresses
 
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:((?:[^\r\n]*(?:\r\n[ \t])?)*)", re.MULTILINE)
-_TOLD = re.compile(rb"^(Message-ID|Date|Received)[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_MSG_ID = re.compile(rb"(?:[^<\r\n]|\r\n[ \t])*(<[^<>\s]{1,996}>)")
+_MSG_ID = re.compile(rb"[ \t]*:(?:[^<\r\n]|\r\n[ \t])*(<[^<>\s]{1,996}>)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +53,17 @@ def header_size(content: bytes) -> int:
 
 
 def header_facts(content: bytes) -> HeaderFacts:
-    """Find the facts in one pass."""
+    """Find the facts; of several Message-IDs the first counts."""
     size = header_size(content)
+    # The names in lower case, each behind the end of a line; obsolete syntax lets blanks stand before the colon.
+    header = b"\r\n" + content[:size].lower()
+    hops = sum(header.count(name) for name in (b"\r\nreceived:", b"\r\nreceived ", b"\r\nreceived\t"))
+    has_date = any(name in header for name in (b"\r\ndate:", b"\r\ndate ", b"\r\ndate\t"))
     message_id: str | None = None
-    has_date = False
-    hops = 0
-    for match in _TOLD.finditer(content, 0, size):
-        name = match[1].lower()
-        if name == b"received":
-            hops += 1
-        elif name == b"date":
-            has_date = True
-        elif name == b"message-id" and message_id is None:
-            found = _MSG_ID.match(content, match.end(), size)
-            if found is not None:
-                message_id = found[1].decode("utf-8", "replace")
+    at = header.find(b"\r\nmessage-id")
+    if at >= 0:
+        found = _MSG_ID.match(content, at + 10, size)
+        message_id = found[1].decode("utf-8", "replace") if found is not None else None
     return HeaderFacts(size, message_id, has_date, hops)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -33,6 +32,8 @@ class Reply:
     code: int
     status: EnhancedStatusCode | None
     lines: tuple[str, ...]
+    _octets: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    """What `encode` gave; most replies are always the same."""
 
     @staticmethod
     def of(code: int, text: str, status: str | None = None) -> Reply:
@@ -61,16 +62,16 @@ class Reply:
 
     def encode(self, *, with_status: bool = True) -> bytes:
         """The reply as octets, with CRLF; each line carries the status code (RFC 2034 §4)."""
-        return _encode(self, with_status)
+        if self._octets is not None and (with_status or self.status is None):
+            return self._octets
+        status = f"{self.status} " if self.status is not None and with_status else ""
+        last = len(self.lines) - 1
+        octets = "".join(
+            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(self.lines)
+        ).encode("utf-8", "replace")
+        if with_status:
+            object.__setattr__(self, "_octets", octets)
+        return octets
 
     def __str__(self) -> str:
         return f"{self.code} {self.status} {self.text}" if self.status else f"{self.code} {self.text}"
-
-
-@lru_cache(maxsize=1024)  # most replies are always the same
-def _encode(reply: Reply, with_status: bool) -> bytes:
-    status = f"{reply.status} " if reply.status and with_status else ""
-    last = len(reply.lines) - 1
-    return "".join(
-        f"{reply.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(reply.lines)
-    ).encode("utf-8", "replace")

@@ -33,6 +33,7 @@ def protocol_word(*, lmtp: bool, extended: bool, secure: bool, authenticated: bo
     return word + ("S" if secure else "") + ("A" if authenticated else "")
 
 
+@lru_cache(maxsize=1024)
 def _word(text: str) -> str:
     """Text of the client's that cannot leave its place: no controls, no brackets, no more than a line."""
     return "".join(letter if letter.isprintable() and letter not in "()<>\\;" else "?" for letter in text[:255])

@@ -57,7 +57,9 @@ class ReceiveBuffer:
         length, and reported once, when its end has come.
         """
         octets, at = self._octets, self._at
-        end = octets.find(b"\n", max(at, self._scanned))
+        if at == len(octets):
+            return None
+        end = octets.find(b"\n", self._scanned if self._scanned > at else at)
         if end < 0:
             if len(octets) - at > limit:
                 self._is_skipping = True

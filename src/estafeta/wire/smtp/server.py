@@ -8,14 +8,13 @@ session on, any other leaves it where it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
 from estafeta.wire.errors import LocalProtocolError
 from estafeta.wire.octets import LineFault, ReceiveBuffer
 from estafeta.wire.smtp.events import (
-    Auth,
-    AuthResponse,
     Content,
     EndOfData,
     Event,
@@ -28,6 +27,7 @@ from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import Phase, ServerOptions, Session, Transaction, Verb
 from estafeta.wire.smtp.verbs import KNOWN_ELSEWHERE, VERBS
 from estafeta.wire.smtp.verbs import auth as auth_verb
+from estafeta.wire.smtp.verbs.auth import AUTH
 
 _BY_NAME = {verb.name.encode("ascii"): verb for verb in VERBS}
 _KNOWN_ELSEWHERE = frozenset(name.encode("ascii") for name in KNOWN_ELSEWHERE)
@@ -41,6 +41,14 @@ _OUT_OF_ORDER = {
     Phase.MAIL: Reply.of(503, "a transaction is open", "5.5.1"),
     Phase.RCPT: Reply.of(503, "a transaction is open", "5.5.1"),
 }
+
+
+@lru_cache(maxsize=64)
+def _offers(options: ServerOptions, is_secure: bool, is_authenticated: bool) -> tuple[str, ...]:
+    """The lines of EHLO: they depend on nothing else of a session."""
+    session = Session(options, is_secure=is_secure, is_authenticated=is_authenticated)
+    offers = (extension.offer(session) for extension in EXTENSIONS)
+    return tuple(offer for offer in offers if offer is not None)
 
 
 class ServerEngine:
@@ -129,11 +137,11 @@ class ServerEngine:
             if octets:
                 return Content(octets)
             if reader.has_false_end:
-                self._pending = FalseEndOfData()
+                self._verb, self._pending = None, FalseEndOfData()
                 return self._pending
             if not reader.is_complete:
                 return None
-        self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
+        self._verb, self._pending = None, EndOfData(reader.size, reader.has_8bit, reader.fault)
         return self._pending
 
     def _read(self, line: bytes | LineFault) -> Event:
@@ -145,9 +153,11 @@ class ServerEngine:
             return Faulty("", Reply.of(code, line.value, status))
         if session.reads_auth:
             session.reads_auth = False
+            self._verb = AUTH
             try:
                 return auth_verb.read_response(line)
             except Fault as fault:
+                self._verb = None
                 return Faulty("AUTH", fault.reply)
         name, _, argument = line.partition(b" ")
         verb = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip().upper())
@@ -189,16 +199,14 @@ class ServerEngine:
         self._pending = None
         session = self._session
         # RFC 2034 §4: no status codes in the replies to the greeting, HELO, EHLO and LHLO.
-        self._output.append(reply.encode(with_status=not isinstance(event, Hello)))
-        if isinstance(event, (EndOfData, FalseEndOfData)):
-            session.transaction = None
-        elif isinstance(event, (Auth, AuthResponse)):
+        self._output.append(reply.encode(with_status=type(event) is not Hello))
+        if verb is not None:
             if reply.code == 334:
                 session.reads_auth = True
-            elif reply.is_positive:
-                auth_verb.proceed(session, event)
-        elif verb is not None and reply.is_positive:
-            verb.proceed(session, event)
+            elif reply.code < 400:
+                verb.proceed(session, event)
+        elif not isinstance(event, Faulty):  # the end of data, true or false
+            session.transaction = None
 
     def answer_each(self, replies: Sequence[Reply]) -> None:
         """LMTP's answer to the final dot: a reply for each accepted recipient, in order (RFC 2033 §4.2)."""
@@ -217,8 +225,8 @@ class ServerEngine:
         assert isinstance(event, Hello)
         if event.verb == "HELO":
             return Reply.of(250, text)
-        offers = (extension.offer(self._session) for extension in EXTENSIONS)
-        return Reply(250, None, (text, *(offer for offer in offers if offer is not None)))
+        session = self._session
+        return Reply(250, None, (text, *_offers(session.options, session.is_secure, session.is_authenticated)))
 
     def help_reply(self, topic: str) -> Reply:
         """What HELP says: the verbs known now, or the syntax of one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from estafeta.mail.envelope import Sender
@@ -14,10 +15,18 @@ from estafeta.wire.smtp.session import Phase, Session, Transaction, Verb
 _PARAMETERS = {parameter.keyword: parameter for extension in EXTENSIONS for parameter in extension.mail_parameters}
 
 
-def _parse(session: Session, argument: bytes) -> Event:
+@lru_cache(maxsize=4096)
+def _plain(argument: bytes) -> Mail | None:
+    """Without parameters the argument alone says all, and the same come again and again."""
     read = path_argument(argument, "FROM")
-    if not read.parameters and read.is_ascii:
-        return Mail(Sender(reverse_path(read.path)))
+    return None if read.parameters or not read.is_ascii else Mail(Sender(reverse_path(read.path)))
+
+
+def _parse(session: Session, argument: bytes) -> Event:
+    plain = _plain(argument)
+    if plain is not None:
+        return plain
+    read = path_argument(argument, "FROM")
     fields: dict[str, Any] = {}
     for keyword, value in read.parameters:
         parameter = _PARAMETERS.get(keyword)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from estafeta.mail.envelope import Recipient
@@ -14,7 +15,17 @@ from estafeta.wire.smtp.session import Phase, Session, Verb
 _PARAMETERS = {parameter.keyword: parameter for extension in EXTENSIONS for parameter in extension.rcpt_parameters}
 
 
+@lru_cache(maxsize=4096)
+def _plain(argument: bytes) -> Rcpt | None:
+    """Without parameters the argument alone says all, and the same come again and again."""
+    read = path_argument(argument, "TO")
+    return None if read.parameters or not read.is_ascii else Rcpt(Recipient(forward_path(read.path)))
+
+
 def _parse(session: Session, argument: bytes) -> Event:
+    plain = _plain(argument)
+    if plain is not None:
+        return plain
     read = path_argument(argument, "TO")
     assert session.transaction is not None
     if not read.is_ascii and not session.transaction.sender.smtputf8:  # RFC 6531 §3.4, §3.5
