@@ -18,7 +18,7 @@ test: .venv/dev.stamp
 
 # Needs Debian's packages; .ci/run installs them and docs/architecture.md lists them.
 test-peers: .venv/dev.stamp
-	$(BIN)/pytest -m peers tests/peers $(ARGS)
+	$(BIN)/pytest -m peers tests/peers tests/faults $(ARGS)
 
 bench: .venv/dev.stamp
 	$(BIN)/python bench/acceptance.py $(ARGS)
