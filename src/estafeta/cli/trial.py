@@ -310,7 +310,8 @@ def _explain(trial: Trial, office: PostOffice) -> None:
             f'  python3 -c \'import poplib, ssl; p = poplib.POP3_SSL("localhost", {pop3s}, '
             f'context=ssl.create_default_context(cafile="{trial.authority}")); print(p.welcome)\''
         )
-    say(f"  estafeta mailbox list luis --config {trial.settings_file}")
-    say(f"  estafeta trace {READER} --config {trial.settings_file}")
+    program = "estafeta" if shutil.which("estafeta") else sys.argv[0]
+    say(f"  {program} mailbox list luis --config {trial.settings_file}")
+    say(f"  {program} trace {READER} --config {trial.settings_file}")
     say()
     say("Serving until Ctrl-C.")
