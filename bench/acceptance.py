@@ -184,6 +184,9 @@ def start_postfix(folder: Path) -> Server | None:
         )
     )
     (conf / "master.cf").write_text(MASTER.format(port=POSTFIX_PORT))
+    subprocess.run(
+        ["postfix", "-c", str(conf), "check"], check=True, env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    )
     group = ControlGroup("postfix")
     subprocess.Popen(
         ["/usr/lib/postfix/sbin/master", "-c", str(conf), "-d"],

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import smtplib
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -17,7 +11,7 @@ import pytest
 from estafeta.app import ListenFailed, PostOffice, new_event_loop, tidy_journal
 from estafeta.config.settings import JournalSettings, Listen, ListenerKind, Settings, SmtpSettings, TlsSettings
 from estafeta.net.authority import issue
-from estafeta.store import accounts, domains, journal
+from estafeta.store import journal
 from estafeta.store.records import EntryKind, Instant, JournalEntry
 from estafeta.store.store import Transaction, open_store
 
@@ -92,40 +86,6 @@ def test_upkeep_removes_and_redacts_what_is_old_enough(tmp_path: Path) -> None:
         store.close()
 
     run(main())
-
-
-@pytest.fixture
-def settings_file(tmp_path: Path) -> Path:
-    store = open_store(tmp_path / "data", clock=time.time)
-
-    async def populate() -> None:
-        def change(tx: Transaction) -> None:
-            from estafeta.mail.address import Address
-
-            domains.add(tx, "example.org", now=Instant(1.0))
-            accounts.add(tx, Address("ana", "example.org"), password=None, now=Instant(1.0))
-
-        await store.write(change)
-
-    asyncio.run(populate())
-    store.close()
-    file = tmp_path / "estafeta.toml"
-    file.write_text(
-        'hostname = "one.test"\ndata = "data"\n[[listen]]\nkind = "smtp"\naddress = "127.0.0.1"\nport = 0\n'
-    )
-    return file
-
-
-class Process:
-    """`estafeta serve` as a process; its port is read from its log."""
-
-    def __init__(self, settings: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "estafeta.cli.main", "--config", str(settings), "serve"],
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1] / "src")},
-        )
 
 
 def test_settings_of_limits_reach_the_engine(tmp_path: Path) -> None:

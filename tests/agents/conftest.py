@@ -19,7 +19,7 @@ from estafeta.net.authority import Issued, issue
 from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import client_context
 from estafeta.store import accounts, aliases, domains, journal, mailboxes, passwords, queue
-from estafeta.store.records import JournalEntry, QueuedRecipient
+from estafeta.store.records import Instant, JournalEntry, QueuedRecipient
 from estafeta.store.store import Transaction
 
 PASSWORD = "correct horse"
@@ -142,7 +142,7 @@ class Office:
 
 def populate(tx: Transaction) -> None:
     """One domain, two users, an alias."""
-    now = time.time()
+    now = Instant(time.time())
     domains.add(tx, "example.org", now=now)
     for name in ("ana", "luis"):
         accounts.add(tx, Address(name, "example.org"), password=HASHED, now=now)

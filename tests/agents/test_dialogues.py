@@ -12,6 +12,7 @@ import pytest
 
 from estafeta.mail.address import Address
 from estafeta.store import accounts, domains
+from estafeta.store.records import Instant
 
 NAMES = ["01-helo.txt", "02-eight-bit.txt", "03-unknown-then-known.txt"]
 KNOWN = ["destinatario@sudominio.com", "jefe@lugardetrabajo.com"]
@@ -30,8 +31,8 @@ def test_the_dialogue_ends_in_a_delivered_message(run: Any, suites: Path, name: 
         def add(tx: Any) -> None:
             for text in KNOWN:
                 address = Address.parse(text)
-                domains.add(tx, address.domain, now=time.time())
-                accounts.add(tx, address, password=None, now=time.time())
+                domains.add(tx, address.domain, now=Instant(time.time()))
+                accounts.add(tx, address, password=None, now=Instant(time.time()))
 
         await office.change(add)
         client = await office.client(hello=False)

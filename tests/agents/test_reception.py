@@ -13,7 +13,7 @@ from estafeta.config.settings import ListenerKind
 from estafeta.mail.address import Address
 from estafeta.mail.reply import Reply
 from estafeta.store import accounts, aliases, domains
-from estafeta.store.records import EntryKind
+from estafeta.store.records import EntryKind, Instant
 
 CONTENT = b"Subject: x\r\nFrom: <someone@example.net>\r\n\r\nbody\r\n"
 
@@ -142,7 +142,7 @@ def test_a_new_account_takes_mail_at_once_and_a_removed_one_no_more(run: Any) ->
         eva = Address("eva", "example.org")
         client = await office.client()
         assert (await client.send("", "eva@example.org", CONTENT)).startswith("550 5.1.1")
-        await office.change(lambda tx: accounts.add(tx, eva, password=None, now=1.0))
+        await office.change(lambda tx: accounts.add(tx, eva, password=None, now=Instant(1.0)))
         await client.say("RSET")
         assert (await client.send("", "eva@example.org", CONTENT)).startswith("250")
         # Its route is remembered now; the commit notices all the same.
@@ -158,7 +158,7 @@ def test_a_change_that_does_not_concern_the_recipients_does_not_disturb(run: Any
     async def test(office: Any) -> None:
         client = await office.client()
         await client.say_all("MAIL FROM:<>", "RCPT TO:<ana@example.org>", "DATA")
-        await office.change(lambda tx: domains.add(tx, "other.example", now=1.0))
+        await office.change(lambda tx: domains.add(tx, "other.example", now=Instant(1.0)))
         assert (await client.say(CONTENT + b".")).startswith("250")
 
     run(test)

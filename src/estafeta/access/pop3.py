@@ -40,7 +40,7 @@ TOO_MANY_CONNECTIONS = b"-ERR [SYS/TEMP] too many connections, try again later\r
 
 _REFUSED = ("authentication failed", Code.AUTH)
 _REFUSALS = {
-    # RFC 3206 §4: AUTH for what the user must see to, so that clients ask for the password again ...
+    # RFC 3206 §5: AUTH for what the user must see to, so that clients ask for the password again ...
     RefusalReason.BAD_CREDENTIALS: _REFUSED,
     RefusalReason.DISABLED: _REFUSED,
     # ... and others for what time mends, so that they do not. RFC 2449 §8.1.1 has LOGIN-DELAY for logins that
@@ -192,11 +192,11 @@ class Pop3Session:
 
     def _offer(self) -> Offer:
         """What the client is offered now; no password where others could read it (RFC 8314 §3)."""
-        tls, settings = self._stream.tls, self.settings
-        is_private = tls is not None or self._stream.peer.is_loopback
+        settings = self.settings
+        is_private = self._stream.tls is not None or self._stream.peer.is_loopback
         may_say_password = is_private or settings.allow_plaintext_login
         return Offer(
-            mechanisms=sasl.offered(sasl.SERVER_MECHANISMS, may_say_password, tls.channel_binding if tls else None),
+            mechanisms=sasl.offered(sasl.SERVER_MECHANISMS, may_say_password, self._channel_binding()),
             user=may_say_password,
             stls=self._tls is not None,
             utf8=settings.utf8,
@@ -321,14 +321,15 @@ class Pop3Session:
         await self._step_login(b"\0".join((b"", user.encode(), password.encode())))
 
     async def _begin_exchange(self, name: str, initial: bytes | None) -> None:
-        tls = self._stream.tls
         self._mechanism_name = name
         self._mechanism = sasl.server_mechanism(
-            name,
-            nonce=self.environment.nonce(),
-            channel_binding=tls.channel_binding if tls is not None else None,
+            name, nonce=self.environment.nonce(), channel_binding=self._channel_binding()
         )
         await self._step_login(initial)
+
+    def _channel_binding(self) -> bytes | None:
+        tls = self._stream.tls
+        return tls.channel_binding if tls is not None and self.environment.authenticator.binds_channels else None
 
     async def _step_login(self, response: bytes | None) -> None:
         mechanism = self._mechanism

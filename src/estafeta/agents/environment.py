@@ -12,7 +12,7 @@ from estafeta.net.tls import ServerTls
 from estafeta.policy.login import Authenticator
 from estafeta.routing.directory import Directory
 from estafeta.store.store import Store
-from estafeta.wire.sasl import MECHANISMS
+from estafeta.wire.sasl import MECHANISMS, offered
 from estafeta.wire.smtp.session import ServerOptions
 
 
@@ -51,6 +51,10 @@ class ListenerFacts:
     tls: ServerTls | None
     """For STARTTLS; TLS from the start is the listener's own matter."""
 
+    def channel_binding(self, authenticator: Authenticator) -> bytes | None:
+        """What SASL exchanges over TLS are bound to (RFC 5929 §4), where that is offered."""
+        return self.tls.channel_binding if self.tls is not None and authenticator.binds_channels else None
+
 
 def is_trusted(settings: ReceptionSettings, peer: PeerAddress) -> bool:
     """Whether the client's network may relay and submit without a login."""
@@ -72,6 +76,7 @@ def server_options(environment: Environment, listener: ListenerFacts, *, is_near
     settings, limits = environment.settings, environment.limits
     logs_in = listener.role is not Role.LMTP
     insecure = logs_in and is_near
+    mechanisms = offered(MECHANISMS, True, listener.channel_binding(environment.authenticator)) if logs_in else ()
     return ServerOptions(
         environment.hostname,
         lmtp=listener.role is Role.LMTP,
@@ -80,8 +85,8 @@ def server_options(environment: Environment, listener: ListenerFacts, *, is_near
         auth_line=limits.auth_line,
         smtputf8=settings.smtputf8,
         starttls=listener.tls is not None,
-        mechanisms=MECHANISMS if logs_in else (),
-        insecure_mechanisms=tuple(name for name in MECHANISMS if not name.endswith("-PLUS")) if insecure else (),
+        mechanisms=mechanisms,
+        insecure_mechanisms=offered(MECHANISMS, True, None) if insecure else (),
         vrfy=settings.vrfy.value != "off",
         expn=settings.expn.value != "off",
         refuse_early_commands=settings.refuse_early_commands,

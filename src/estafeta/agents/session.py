@@ -30,7 +30,7 @@ from estafeta.routing.routes import Refused, Route, ToHost, ToMailbox
 from estafeta.store import journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId, SessionId
-from estafeta.wire.sasl import Challenge, ServerMechanism, server_mechanism
+from estafeta.wire.sasl import Challenge, SaslError, ServerMechanism, server_mechanism
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.server import ServerEngine
 from estafeta.wire.smtp.session import ServerOptions
@@ -252,10 +252,13 @@ class Session:
         self._client_facts = None
 
     async def on_auth(self, event: events.Auth) -> None:
-        binding = None
-        if self.stream.tls is not None:
-            binding = self.stream.tls.channel_binding
-        self._mechanism = server_mechanism(event.mechanism, nonce=self.environment.nonce(), channel_binding=binding)
+        tls, environment = self.stream.tls, self.environment
+        binding = tls.channel_binding if tls is not None and environment.authenticator.binds_channels else None
+        try:
+            self._mechanism = server_mechanism(event.mechanism, nonce=environment.nonce(), channel_binding=binding)
+        except SaslError as error:  # a TLS session resumed over a change of the certificate has no binding
+            self.decide("auth", "", _LOGIN_LATER, Reason.LOGIN_REFUSED, str(error))
+            return
         await self._step_login(event.response)
 
     async def on_auth_response(self, event: events.AuthResponse) -> None:

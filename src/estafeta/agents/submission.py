@@ -9,7 +9,7 @@ from estafeta.routing.directory import Directory
 
 
 def missing_fields(facts: HeaderFacts, *, host: str, queue_id: str, at: float) -> bytes:
-    """Date and Message-ID where the message has none (RFC 6409 §8.1, §8.2), each with CRLF."""
+    """Date and Message-ID where the message has none (RFC 6409 §8.2, §8.3), each with CRLF."""
     lines = []
     if not facts.has_date:
         lines.append(f"Date: {date_time(at)}\r\n")
@@ -24,7 +24,7 @@ def made_message_id(*, host: str, queue_id: str) -> str:
 
 
 async def foreign_author(directory: Directory, account: Address, head: bytes) -> str | None:
-    """The first address in From that the account may not use; None when all are its own (RFC 6409 §6.1)."""
+    """The first address in From that the account may not use; None when all are its own (RFC 6409 §6.3)."""
     for text in authors(head):
         try:
             address = Address.parse(text)

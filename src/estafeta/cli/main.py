@@ -65,3 +65,7 @@ def estafeta() -> None:
 def main() -> None:
     """The entry point of the console script."""
     estafeta()
+
+
+if __name__ == "__main__":
+    main()

@@ -107,7 +107,7 @@ def _make_authority(now: datetime) -> _Pair:
 
 def _make_server(names: tuple[str, ...], authority: _Pair, now: datetime) -> _Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # RFC 5280 §4.2.1.14: not longer than its authority lives
+    # RFC 5280 §6.1.3: each certificate of the path must be valid, so not longer than its authority lives
     life = min(SERVER_LIFE, authority.certificate.not_valid_after_utc - now)
     serial = x509.random_serial_number()
     # The common name has 64 characters at most (RFC 5280 appendix A.1, ub-common-name).

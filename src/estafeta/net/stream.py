@@ -311,7 +311,7 @@ class SocketStream(asyncio.Protocol):
 
     def send(self, octets: bytes) -> None:
         """Send, buffered; raises ConnectionLost when the connection is known to be gone."""
-        if self._is_lost or self._transport is None:
+        if self._is_lost or self._transport is None or self._closed is not None:
             raise ConnectionLost
         self._transport.write(octets)
 

@@ -62,12 +62,19 @@ class Directory:
 
     async def may_send_as(self, account: Address, address: Address) -> bool:
         """Whether the account may name this address as its own, subaddresses included."""
-        separator = self._rules.subaddress_separator
-        local_part = address.local_part.lower()
-        names = {Address(local_part, address.domain)}
-        if separator and separator in local_part[1:]:
-            names.add(Address(local_part[0] + local_part[1:].split(separator, 1)[0], address.domain))
-        return not names.isdisjoint(await self.identities(account))
+        identities = await self.identities(account)
+        key = Address(address.local_part.lower(), address.domain)
+        if key in identities:
+            return True
+        user = local.without_tag(key, self._rules)
+        if user is None or user not in identities:
+            return False
+
+        def is_taken(tx: Transaction) -> bool:
+            return accounts.find(tx, key) is not None or aliases.find(tx, key) is not None
+
+        # As in routing, an account or alias that has the separator in its very name is nobody's subaddress.
+        return not await self._store.read(is_taken)
 
     async def expand(self, address: Address) -> tuple[Address, ...] | None:
         """The members of an alias; None where there is no such alias."""

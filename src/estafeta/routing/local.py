@@ -7,7 +7,7 @@ told; an alias of which nothing else is left is refused as a loop (RFC 3463 X.4.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.reply import Reply
@@ -50,6 +50,13 @@ def resolve(tx: Transaction, path: ForwardPath, rules: LocalRules) -> Route:
     return _Local(tx, rules).route(key)
 
 
+def without_tag(address: Address, rules: LocalRules) -> Address | None:
+    """The address that a subaddress belongs to (RFC 5233): `user+tag` is `user`; None where there is no tag."""
+    separator, local_part = rules.subaddress_separator, address.local_part
+    at = local_part.find(separator, 1) if separator else -1
+    return Address(local_part[:at], address.domain) if at > 0 else None
+
+
 def find_loop(tx: Transaction, address: Address) -> bool:
     """Whether the alias leads back to itself by any of its members."""
     walk = _Local(tx, LocalRules())
@@ -79,12 +86,21 @@ def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bo
 
 
 def _postmaster(tx: Transaction, rules: LocalRules, domain: str) -> Route:
-    # RFC 5321 §4.5.1: postmaster is taken wherever mail is. By the operator's word, or by the oldest account.
-    for address in [rules.postmaster] if rules.postmaster else []:
-        if address.domain != domain or address.local_part != "postmaster":
-            route = _Local(tx, rules).route(address)
+    # RFC 5321 §4.5.1: postmaster is taken wherever mail is: by an account or alias of the name, by the operator's
+    # word, or by the oldest account.
+    if not domain:
+        for each in sorted(domains.list_all(tx), key=lambda found: found.created_at):
+            route = _Local(tx, rules).known(Address("postmaster", each.name))
             if not isinstance(route, Refused):
                 return route
+    if rules.postmaster is not None:
+        address, told = Address("postmaster", domain), "postmaster's mail, by the settings"
+        # Whoever leads back to postmaster from there comes to the oldest account, and no further.
+        ends = _Local(tx, replace(rules, postmaster=None)).follow(address, (rules.postmaster,), ())
+        if len(ends) == 1 and isinstance(ends[0], ToMailbox):
+            return replace(ends[0], reason=told, is_relaying=False)
+        if 0 < len(ends) <= MAX_ALIAS_ENDS:
+            return Expansion(address, tuple(ends), told)
     by_age = sorted(accounts.list_all(tx), key=lambda account: account.created_at)
     chosen = next((each for each in by_age if each.is_enabled and each.address.domain == domain), None)
     chosen = chosen or next((each for each in by_age if each.is_enabled), None)
@@ -103,13 +119,17 @@ class _Local:
         self._followed: set[Address] = set()
 
     def route(self, key: Address) -> Route:
+        if key.local_part == "postmaster" and self._find(key) is None:
+            return _postmaster(self._tx, self._rules, key.domain)
+        return self.known(key)
+
+    def known(self, key: Address) -> Route:
+        """The route by an account, an alias or a catch-all."""
         found = self._find(key)
         if isinstance(found, Account):
-            reason = "account" if found.address == key else f"subaddress or catch-all of {found.address}"
+            reason = "account" if found.address == key else f"subaddress of {found.address}"
             return _to_inbox(self._tx, found, reason)
         if found is None:
-            if key.local_part == "postmaster":
-                return _postmaster(self._tx, self._rules, key.domain)
             return Refused(NO_SUCH_MAILBOX, f"no account or alias {key}")
         alias, members = found
         ends = self.follow(alias, members, ())
@@ -122,12 +142,9 @@ class _Local:
 
     def _find(self, key: Address) -> Account | tuple[Address, tuple[Address, ...]] | None:
         """An account, or an alias with its members: by the whole address, without its tag, by catch-all."""
-        candidates = [key]
-        separator = self._rules.subaddress_separator
-        if separator and separator in key.local_part[1:]:
-            user = key.local_part[0] + key.local_part[1:].split(separator, 1)[0]
-            candidates.append(Address(user, key.domain))
-        for candidate in candidates:
+        for candidate in (key, without_tag(key, self._rules)):
+            if candidate is None:
+                break
             account = accounts.find(self._tx, candidate)
             if account is not None:
                 return account
@@ -162,10 +179,16 @@ class _Local:
             end = _to_inbox(self._tx, found, f"alias {way[0]}")
             return [end] if isinstance(end, ToMailbox) else []
         if found is None:
-            return []
+            return self._postmaster_ends(key) if key.local_part == "postmaster" and key not in way else []
         if found[0] in way or len(way) > MAX_ALIAS_DEPTH:
             self.has_loop = True
             return []
         if found[0] in self._followed:  # by another way: its ends are there already
             return []
         return self.follow(found[0], found[1], way)
+
+    def _postmaster_ends(self, key: Address) -> list[ToMailbox | ToHost]:
+        route = _postmaster(self._tx, self._rules, key.domain)
+        if isinstance(route, Expansion):
+            return list(route.ends)
+        return [] if isinstance(route, Refused) else [route]

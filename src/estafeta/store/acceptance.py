@@ -5,10 +5,12 @@ The journal's entry, the content, the message in each local mailbox and the queu
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from estafeta.store import directory, journal
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import DirectoryChanged, OverQuota
-from estafeta.store.records import Acceptance, Delivery, QueueStatus
+from estafeta.store.records import Acceptance, Delivery, MailboxId, QueueStatus
 from estafeta.store.statements import Statements
 
 _sql = Statements("acceptance")
@@ -20,17 +22,19 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
     Raises DirectoryChanged when the routes may be outdated, OverQuota for an account that cannot take it.
     Then nothing was done; the caller still has the content, to try again or to discard.
     """
-    if directory.version(tx) != acceptance.directory_version:
+    if _version(tx) != acceptance.directory_version:
         raise DirectoryChanged("accounts, aliases or domains have changed")
     if not journal.record_once(tx, acceptance.message_id, acceptance.entry):
         return
     content = acceptance.content
-    tx.do(
+    tx.later(
         _sql.add_content,
-        content_id=acceptance.message_id,
-        size=content.size,
-        octets=content.octets,
-        file=content.file,
+        {
+            "content_id": acceptance.message_id,
+            "size": content.size,
+            "octets": content.octets,
+            "file": content.file,
+        },
     )
     reached = set()
     for delivery in acceptance.deliveries:
@@ -41,49 +45,108 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
         _queue(tx, acceptance)
 
 
-def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
-    size = len(acceptance.prefix) + acceptance.content.size
-    row = tx.one(_sql.count_delivery, mailbox_id=delivery.mailbox_id, size=size)
+def _version(tx: Transaction) -> int:
+    """The version of the directory; asked for once a group."""
+    version: int | None = tx.memory.get("directory")
+    if version is None:
+        version = tx.memory["directory"] = directory.version(tx)
+    return version
+
+
+@dataclass(slots=True)
+class _Room:
+    """What an account's quotas leave; None where there is no limit."""
+
+    address: str
+    octets: int | None
+    messages: int | None
+
+    def take(self, size: int) -> None:
+        """One more message."""
+        if self.octets is not None:
+            self.octets -= size
+        if self.messages is not None:
+            self.messages -= 1
+        if (self.octets is not None and self.octets < 0) or (self.messages is not None and self.messages < 0):
+            raise OverQuota(self.address)
+
+
+@dataclass(slots=True)
+class _Box:
+    """A mailbox as the deliveries of one group leave it; they are counted in its row together, by `tally`."""
+
+    uid_next: int
+    modseq: int
+    room: _Room | None
+    tally: dict[str, int]
+
+
+def _box(tx: Transaction, mailbox_id: MailboxId) -> _Box:
+    known: _Box | None = tx.memory.get(mailbox_id)
+    if known is not None:
+        return known
+    row = tx.peek(_sql.find_box, mailbox_id=mailbox_id)
     if row is None:
         raise DirectoryChanged("a mailbox was removed")
-    uid, modseq, account_id, has_quota = row
+    uid_next, modseq, account_id, has_quota = row
+    room = None
     if has_quota:
-        exceeded = tx.one(_sql.exceeded_quota, account_id=account_id)
-        if exceeded is not None:
-            raise OverQuota(exceeded[0])
-    tx.do(
-        _sql.add_message,
-        mailbox_id=delivery.mailbox_id,
-        uid=uid,
-        message_id=acceptance.message_id,
-        prefix=acceptance.prefix,
-        modseq=modseq,
-        now=acceptance.accepted_at,
-        size=size,
-    )
+        room = tx.memory.get(("room", account_id))
+        if room is None:
+            found = tx.peek(_sql.find_room, account_id=account_id)
+            room = tx.memory["room", account_id] = _Room(*found) if found is not None else None
+    return _Box(uid_next, modseq, room, {"mailbox_id": mailbox_id, "messages": 0, "octets": 0})
+
+
+def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
+    size = len(acceptance.prefix) + acceptance.content.size
+    mailbox_id = delivery.mailbox_id
+    box = _box(tx, mailbox_id)
+    if box.room is not None:
+        box.room.take(size)
+    values = {
+        "mailbox_id": mailbox_id,
+        "uid": box.uid_next,
+        "message_id": acceptance.message_id,
+        "prefix": acceptance.prefix,
+        "modseq": box.modseq + 1,
+        "now": acceptance.accepted_at,
+        "size": size,
+    }
+    box.uid_next += 1
+    box.modseq += 1
+    box.tally["messages"] += 1
+    box.tally["octets"] += size
+    tx.later(_sql.add_message, values)
+    if mailbox_id not in tx.memory:
+        tx.memory[mailbox_id] = box
+        tx.later(_sql.count_deliveries, box.tally)
 
 
 def _queue(tx: Transaction, acceptance: Acceptance) -> None:
-    tx.do(
+    tx.later(
         _sql.add_queued_message,
-        message_id=acceptance.message_id,
-        reverse_path=str(acceptance.reverse_path),
-        smtputf8=int(acceptance.smtputf8),
-        body=acceptance.body,
-        now=acceptance.accepted_at,
-        size=acceptance.content.size,
+        {
+            "message_id": acceptance.message_id,
+            "reverse_path": str(acceptance.reverse_path),
+            "smtputf8": int(acceptance.smtputf8),
+            "body": acceptance.body,
+            "now": acceptance.accepted_at,
+            "size": acceptance.content.size,
+        },
     )
-    tx.execute_many(
-        _sql.add_queued_recipient,
-        [
+    # The same forward-path at the same destination is there once.
+    for forward_path, destination in dict.fromkeys(
+        (str(relaying.forward_path), relaying.destination) for relaying in acceptance.relayings
+    ):
+        tx.later(
+            _sql.add_queued_recipient,
             {
                 "recipient_id": tx.ids.next_id(),
                 "message_id": acceptance.message_id,
-                "forward_path": str(relaying.forward_path),
-                "destination": relaying.destination,
+                "forward_path": forward_path,
+                "destination": destination,
                 "status": QueueStatus.ACTIVE.value,
                 "now": acceptance.accepted_at,
-            }
-            for relaying in acceptance.relayings
-        ],
-    )
+            },
+        )

@@ -13,7 +13,7 @@ _sql = Statements("directory")
 
 def version(tx: Transaction) -> int:
     """The version now; every change of domains, accounts, aliases and removal of mailboxes gives another."""
-    row = tx.one(_sql.directory_version)
+    row = tx.peek(_sql.directory_version)
     assert row is not None
     return int(row[0])
 

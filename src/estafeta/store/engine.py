@@ -15,6 +15,8 @@ class Transaction(Protocol):
     """What a change or a query sees of the database; not to be used after it returned."""
 
     ids: IdSource
+    memory: dict[object, Any]
+    """What the changes of one group know of rows that wait (see `later`); emptied when these are written."""
 
     def run(self, statement: Statement, **values: object) -> list[Row]:
         """Run a statement and give all its rows. Raises StoreError."""
@@ -22,11 +24,22 @@ class Transaction(Protocol):
     def one(self, statement: Statement, **values: object) -> Row | None:
         """Run a statement and give its first row, or None."""
 
+    def peek(self, statement: Statement, **values: object) -> Row | None:
+        """Like `one`, but blind to rows that wait: for rows that they do not touch."""
+
     def do(self, statement: Statement, **values: object) -> int:
         """Run a statement that gives no rows; gives how many rows it changed."""
 
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
         """Run a statement that gives no rows once for each mapping."""
+
+    def later(self, statement: Statement, values: Mapping[str, object]) -> bool:
+        """Insert, or change, one row at the end of the group, together with others, or before a statement that
+        could see it; gives whether the row was changed, and supposes so while it waits.
+
+        When the database disagrees (a conflict, a constraint), the group is run again without waiting, so that
+        only the change fails which is to blame. Until they are written the values may still be altered.
+        """
 
     def remove_file(self, name: str) -> None:
         """Remove a content's file when the change is durable; never when it is rolled back."""
@@ -45,8 +58,8 @@ class Engine(Protocol):
     def mark(self) -> None:
         """Begin a change."""
 
-    def keep(self) -> None:
-        """End a change that went well."""
+    def keep(self) -> bool:
+        """End a change that went well; False when the group must start again (before `restart`)."""
 
     def undo(self) -> bool:
         """Roll one change back; False when only the whole group can be (before `restart`).
@@ -56,6 +69,9 @@ class Engine(Protocol):
 
     def restart(self) -> None:
         """Roll the group back and begin it again, now so that each change can be rolled back alone."""
+
+    def settle(self) -> bool:
+        """Write the rows that wait; False when the group must start again (before `restart`)."""
 
     def commit(self) -> None:
         """Make the group durable, then remove the files that its changes released."""

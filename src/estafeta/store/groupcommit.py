@@ -4,8 +4,9 @@ A group takes all changes that wait, runs them, commits once and then resolves a
 next group forms, so there is no timer. `GroupCommit` knows no thread and no loop: a driver calls it.
 `ThreadDriver` does so on the one writer thread; a simulator calls `run_group` on its virtual clock.
 
-Savepoints cost a fifth of a small change, so a group runs without; when a change fails after it had written,
-the group starts again with one for each change. So a change may run twice: it acts on its transaction only.
+Savepoints cost a fifth of a small change, so a group runs without; when a change fails after it had written, or
+rows that waited cannot be written, the group starts again with one for each change. So a change may run twice:
+it acts on its transaction only.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class GroupCommit:
             return group
         group = []
         try:
-            if not self._run_changes(group):
+            if not (self._run_changes(group) and self._engine.settle()):
                 self._engine.restart()
                 self._waiting.extendleft(reversed(group))
                 group.clear()
@@ -99,7 +100,8 @@ class GroupCommit:
                 if not engine.undo():
                     return False
             else:
-                engine.keep()
+                if not engine.keep():
+                    return False
             if self._monotonic() > end:
                 break
         return True

@@ -89,19 +89,19 @@ def redact(tx: Transaction, before: Instant, limit: int, facts: Collection[str])
 
 def _insert(tx: Transaction, entry_id: int, entry: JournalEntry, message_id: int | None) -> bool:
     keys = entry.keys
-    if not tx.do(
-        _sql.add_entry,
-        entry_id=entry_id,
-        kind=entry.kind.value,
-        at=entry.at,
-        session_id=entry.session_id,
-        message_id=message_id,
-        facts=_encode(entry.facts),
-        keys="\n".join(keys),
-    ):
+    values = {
+        "entry_id": entry_id,
+        "kind": entry.kind.value,
+        "at": entry.at,
+        "session_id": entry.session_id,
+        "message_id": message_id,
+        "facts": _encode(entry.facts),
+        "keys": "\n".join(keys),
+    }
+    if not tx.later(_sql.add_entry, values):
         return False
-    if keys:
-        tx.execute_many(_sql.add_key, [{"key": key, "entry_id": entry_id} for key in _index_keys(entry.at, keys)])
+    for key in _index_keys(entry.at, keys):
+        tx.later(_sql.add_key, {"key": key, "entry_id": entry_id})
     return True
 
 

@@ -112,7 +112,7 @@ def expunge(tx: Transaction, mailbox_id: MailboxId, uids: Iterable[int]) -> list
             contents[row[0]] += 1
             octets += row[1]
     if gone:
-        # RFC 7162 §3.2.10: an expunge counts as a change of the mailbox.
+        # RFC 7162 §3.2.7: an expunge counts as a change of the mailbox.
         tx.do(_sql.count_expunged, mailbox_id=mailbox_id, messages=len(gone), octets=octets)
     for content_id in contents:
         release_content(tx, ContentId(content_id))

@@ -6,8 +6,13 @@ strangers such as the sqlite3 shell.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -24,6 +29,38 @@ _CHECKPOINT_PAGES = 4096
 slowest commits take about half as long again; neither that nor a quarter gave more commits a second."""
 _WRITER_CACHE_KIB = 65_536
 _READER_CACHE_KIB = 8_192
+
+
+_ROWS_TOGETHER = 32
+"""Rows of one multi-row INSERT at most; smaller powers of two take the rest, so that few texts are prepared."""
+
+_ROWS_WAITING = 1000
+"""Rows that may wait before a change begins: some milliseconds, so that a group knows how long it has taken."""
+
+_VALUES = re.compile(r"\bVALUES (\([^()]*\))")
+_PARAMETER = re.compile(r":(\w+)")
+
+
+@lru_cache(maxsize=64)
+def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tuple[object, ...]], dict[int, str]] | None:
+    """How rows are put into one INSERT of many: the values of a row, and the text for a number of rows.
+
+    None for statements that are no INSERT of a row with several parameters.
+    """
+    found = _VALUES.search(statement.text)
+    names = list(dict.fromkeys(_PARAMETER.findall(found[1]))) if found is not None else []
+    if found is None or len(names) < 2:
+        return None
+    texts = {}
+    count = _ROWS_TOGETHER
+    while count:
+        rows = (
+            _PARAMETER.sub(lambda name, at=at: f"?{at + names.index(name[1]) + 1}", found[1])  # type: ignore[misc]
+            for at in range(0, count * len(names), len(names))
+        )
+        texts[count] = f"{statement.text[: found.start()]}VALUES {', '.join(rows)}{statement.text[found.end() :]}"
+        count //= 2
+    return itemgetter(*names), texts
 
 
 def translated(error: apsw.Error) -> StoreError:
@@ -59,12 +96,66 @@ class SqliteTransaction:
 
     def __init__(self, connection: apsw.Connection, ids: IdSource) -> None:
         self.ids = ids
+        self.memory: dict[object, Any] = {}
         self._connection = connection
         self._execute = connection.execute
         self.released: list[str] = []
+        self.is_direct = False
+        """Nothing waits: each row is written at once."""
+        self._waiting: dict[Statement, list[Mapping[str, object]]] = {}
+        self.added = 0
+        """Rows of this group that waited."""
+        self.flushed = 0
+        """Those of them that are written."""
+        self.is_spoilt = False
+        """Rows that waited could not be written as was supposed: the group must start again."""
+
+    def begin(self, *, is_direct: bool) -> None:
+        """Forget what is left of the last group."""
+        self.released.clear()
+        self.memory.clear()
+        self._waiting.clear()
+        self.added = self.flushed = 0
+        self.is_direct = is_direct
+        self.is_spoilt = False
+
+    def flush(self) -> None:
+        """Write the rows that wait; raises StoreError, and the group must start again then."""
+        # As many rows a statement as can be: each step of one gives the interpreter's lock to the other threads and
+        # takes it back, which costs several times what the row itself does.
+        connection = self._connection
+        before = connection.total_changes()
+        count = 0
+        try:
+            for statement, rows in self._waiting.items():
+                count += len(rows)
+                insert = _insert(statement)
+                if insert is None:
+                    connection.executemany(statement.text, rows)
+                    continue
+                values, texts = insert
+                at, together = 0, _ROWS_TOGETHER
+                while at < len(rows):
+                    while together > len(rows) - at:
+                        together //= 2
+                    chunk = map(values, rows[at : at + together])
+                    self._execute(texts[together], tuple(chain.from_iterable(chunk)))
+                    at += together
+        except apsw.Error as error:
+            self.is_spoilt = True
+            raise translated(error) from error
+        finally:
+            self._waiting.clear()
+            self.memory.clear()
+        if connection.total_changes() - before != count:
+            self.is_spoilt = True
+            raise ConstraintViolated("a row that waited was there already, or is gone")
+        self.flushed += count
 
     def run(self, statement: Statement, **values: object) -> list[Row]:
         """All rows of the statement."""
+        if self.memory or self.added > self.flushed:
+            self.flush()
         try:
             return self._execute(statement.text, values).fetchall()
         except apsw.Error as error:
@@ -72,6 +163,12 @@ class SqliteTransaction:
 
     def one(self, statement: Statement, **values: object) -> Row | None:
         """The first row of the statement, or None."""
+        if self.memory or self.added > self.flushed:
+            self.flush()
+        return self.peek(statement, **values)
+
+    def peek(self, statement: Statement, **values: object) -> Row | None:
+        """The first row of the statement, or None, as if no rows waited."""
         try:
             rows = self._execute(statement.text, values).fetchall()
         except apsw.Error as error:
@@ -80,6 +177,8 @@ class SqliteTransaction:
 
     def do(self, statement: Statement, **values: object) -> int:
         """How many rows the statement changed."""
+        if self.memory or self.added > self.flushed:
+            self.flush()
         try:
             self._execute(statement.text, values)
         except apsw.Error as error:
@@ -88,10 +187,25 @@ class SqliteTransaction:
 
     def execute_many(self, statement: Statement, rows: Iterable[Mapping[str, object]]) -> None:
         """The statement, once for each mapping."""
+        if self.memory or self.added > self.flushed:
+            self.flush()
         try:
             self._connection.executemany(statement.text, rows)
         except apsw.Error as error:
             raise translated(error) from error
+
+    def later(self, statement: Statement, values: Mapping[str, object]) -> bool:
+        """The statement with others like it, at the end of the group or when something could see its row."""
+        if self.is_direct:
+            self.memory.clear()
+            return bool(self.do(statement, **values))
+        self.added += 1
+        rows = self._waiting.get(statement)
+        if rows is None:
+            self._waiting[statement] = [values]
+        else:
+            rows.append(values)
+        return True
 
     def remove_file(self, name: str) -> None:
         """Remove a content's file when the change is durable."""
@@ -117,7 +231,7 @@ class SqliteEngine:
         self._vfs = vfs
         self._is_broken = False
         self._kept = 0
-        self._changed = 0
+        self._mark = (0, 0)
         self._has_savepoints = False
         self._open()
 
@@ -139,7 +253,7 @@ class SqliteEngine:
         except apsw.Error as error:
             self._lock.release()
             raise translated(error) from error
-        self.transaction.released.clear()
+        self.transaction.begin(is_direct=False)
         self._kept = 0
         self._has_savepoints = False
 
@@ -154,24 +268,33 @@ class SqliteEngine:
         if self._has_savepoints:
             self._step("SAVEPOINT change")
         else:
-            self._changed = self._connection.total_changes()
+            self._mark = self._written()
 
-    def keep(self) -> None:
-        """End a change that went well."""
+    def _written(self) -> tuple[int, int]:
+        """Rows written at once, and rows that wait or have waited; these may be written in a later change."""
+        transaction = self.transaction
+        return self._connection.total_changes() - transaction.flushed, transaction.added
+
+    def keep(self) -> bool:
+        """End a change that went well; False when what it was built on failed and it overlooked that."""
         if self._has_savepoints:
             self._step("RELEASE change")
         elif not self._connection.in_transaction:  # and the change overlooked it
             raise StoreError("the database gave the group up")
+        elif self.transaction.is_spoilt:
+            return False
         self._kept = len(self.transaction.released)
+        return self.transaction.added - self.transaction.flushed < _ROWS_WAITING or self.settle()
 
     def undo(self) -> bool:
         """Roll one change back; without savepoints that is possible when it changed nothing."""
         if self._has_savepoints:
             self._step("ROLLBACK TO change")
             self._step("RELEASE change")
+            self.transaction.memory.clear()
         elif not self._connection.in_transaction:
             raise StoreError("the database gave the group up")
-        elif self._connection.total_changes() != self._changed:
+        elif self.transaction.is_spoilt or self._written() != self._mark:
             return False
         del self.transaction.released[self._kept :]
         return True
@@ -180,9 +303,19 @@ class SqliteEngine:
         """Roll the group back and begin it again with savepoints."""
         self._step("ROLLBACK")
         self._step("BEGIN IMMEDIATE")
-        self.transaction.released.clear()
+        self.transaction.begin(is_direct=True)
         self._kept = 0
         self._has_savepoints = True
+
+    def settle(self) -> bool:
+        """Write the rows that wait."""
+        try:
+            self.transaction.flush()
+        except StoreError:
+            if not self._connection.in_transaction:
+                raise
+            return False
+        return True
 
     def _step(self, text: str) -> None:
         try:

@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class Code(StrEnum):
-    """Response codes (RFC 2449 §8, RFC 3206 §4, RFC 6856 §5)."""
+    """Response codes (RFC 2449 §8, RFC 3206 §4 and §5, RFC 6856 §5)."""
 
     IN_USE = "IN-USE"
     LOGIN_DELAY = "LOGIN-DELAY"

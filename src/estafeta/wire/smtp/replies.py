@@ -122,7 +122,7 @@ class Capabilities:
 
     @property
     def size(self) -> int | None:
-        """The largest message in octets, where the server says one (RFC 1870 §4: 0 is no limit)."""
+        """The largest message in octets, where the server says one (RFC 1870 §3: 0 is no limit)."""
         for parameter in self.keywords.get("SIZE", ()):
             # 20 digits are what RFC 1870 §3 allows.
             if parameter.isascii() and parameter.isdecimal() and len(parameter) <= 20:

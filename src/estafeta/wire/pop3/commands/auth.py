@@ -35,7 +35,7 @@ def _read(session: Session, argument: bytes | None) -> Answer | Event:
             raise grammar.GrammarError("give a mechanism and at most an initial response")
     mechanism = name.decode("ascii", "replace").upper()
     if mechanism not in session.offer.mechanisms:
-        # RFC 3206 §4: without TLS it is a matter of policy, which a client should tell its user.
+        # RFC 3206 §5: without TLS it is a matter of policy, which a client should tell its user.
         return NOT_OFFERED if mechanism in _HIDDEN_MECHANISMS else Negative("no such mechanism")
     session.user = None
     return Authenticate(mechanism, initial)

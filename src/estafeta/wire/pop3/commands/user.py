@@ -5,7 +5,7 @@ from __future__ import annotations
 from estafeta.wire.pop3 import grammar
 from estafeta.wire.pop3.session import AUTHORIZATION, Answer, Code, Command, Negative, Positive, Session
 
-# RFC 3206 §4: AUTH also stands for "an attempt to authenticate in violation of policy".
+# RFC 3206 §5: AUTH also stands for "an attempt to authenticate in violation of policy".
 NOT_OFFERED = Negative("use STLS first, or AUTH", Code.AUTH)
 
 

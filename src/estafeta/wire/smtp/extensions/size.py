@@ -9,7 +9,7 @@ from estafeta.wire.smtp.session import Extension, Parameter, Session
 
 
 def _read(session: Session, value: str | None) -> dict[str, object]:
-    # RFC 1870 §4: size-value = 1*20DIGIT
+    # RFC 1870 §3: size-value = 1*20DIGIT
     if value is None or not (value.isascii() and value.isdecimal()) or len(value) > 20:
         raise Fault(Reply.of(501, "SIZE is a number of octets", "5.5.4"))
     size = Octets(int(value))

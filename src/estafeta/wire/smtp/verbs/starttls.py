@@ -21,7 +21,7 @@ def _proceed(session: Session, event: Event) -> None:
     session.starts_tls = True
 
 
-# RFC 3207 §4 lets it be said at any time outside of a transaction, before EHLO too.
+# RFC 3207 §4 asks for no greeting before it; inside of a transaction it is refused, as it would drop it.
 STARTTLS = Verb(
     "STARTTLS",
     "STARTTLS",

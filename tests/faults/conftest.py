@@ -1,0 +1,26 @@
+"""Servers of a test's own, to be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.peers.running import RunningServer
+
+Serve = Callable[[str], RunningServer]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Makes a server with further settings; whatever the test did to it, its process ends with the test."""
+    made: list[RunningServer] = []
+
+    def serve_it(settings: str = "") -> RunningServer:
+        made.append(RunningServer(tmp_path / f"server{len(made)}", settings=settings))
+        made[-1].start()
+        return made[-1]
+
+    yield serve_it
+    for server in made:
+        server.stop()
