@@ -33,7 +33,7 @@ from estafeta.net.tls import ServerTls
 from estafeta.policy.login import Authenticator, LoginGuard
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
-from estafeta.store import journal
+from estafeta.store import accounts, journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant
 from estafeta.store.store import Store, open_store
@@ -191,7 +191,8 @@ class PostOffice:
         role = _ROLES.get(wanted.kind)
         if role is None:
             return self._pop3.server(wanted.name, self._tls), pop3_server.TOO_MANY_CONNECTIONS
-        return self._reception.server(ListenerFacts(wanted.name, role, self._tls)), TOO_MANY_CONNECTIONS.encode()
+        serve = self._reception.server(ListenerFacts(wanted.name, role, self._tls))
+        return serve, TOO_MANY_CONNECTIONS.encode(with_status=False)
 
     # Re-reading.
 
@@ -249,6 +250,8 @@ class PostOffice:
         while True:
             try:
                 await tidy_journal(self.store, self.settings.journal, time.time())
+                while await self.store.write(accounts.clear_removed):  # what a command had no time to end
+                    pass
             except StoreError as error:
                 log.error("upkeep failed", reason=str(error))
             await asyncio.sleep(UPKEEP_AFTER)

@@ -119,7 +119,10 @@ class Office:
                 hostname="mail.example.org",
                 store=self.store,
                 authenticator=Authenticator(
-                    self.store, LoginGuard(LoginSettings(channel_binding=True), lambda: NOW), secret=b"secret", sleep=self._sleep
+                    self.store,
+                    LoginGuard(LoginSettings(channel_binding=True), lambda: NOW),
+                    secret=b"secret",
+                    sleep=self._sleep,
                 ),
                 locks=MaildropLocks(self.folder / "lock"),
                 settings=settings or Pop3Settings(),

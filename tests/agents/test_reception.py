@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from typing import Any
 
 import pytest
 
 from estafeta.agents.settings import Expn, SmtpLimits, Vrfy
-from estafeta.config.settings import ListenerKind
+from estafeta.config.settings import ListenerKind, ShutdownSettings
 from estafeta.mail.address import Address
 from estafeta.mail.reply import Reply
 from estafeta.store import accounts, aliases, domains
@@ -396,6 +397,44 @@ def test_a_transaction_under_way_is_finished_when_the_server_closes(run: Any) ->
         await stopping
         await office.office.start()
         assert len(await office.mailbox("ana@example.org")) == 1
+
+    run(test)
+
+
+def test_a_session_that_is_cut_while_its_message_is_committed_loses_no_content(run: Any) -> None:
+    content = b"Subject: large\r\n\r\n" + b"a line of the body\r\n" * 40_000
+
+    async def test(office: Any) -> None:
+        client = await office.client()
+        await client.say_all("MAIL FROM:<>", "RCPT TO:<ana@example.org>", "DATA")
+        is_let_go = threading.Event()
+        held = asyncio.ensure_future(office.change(lambda tx: is_let_go.wait(10)))
+        client.stream.send(content + b".\r\n")
+        await client.stream.drain()
+        folder = office.office.settings.data / "content"
+        while not any(path.is_file() for path in folder.rglob("*")):
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_later(0.3, is_let_go.set)
+        await office.office.stop()
+        await held
+        await office.office.start()
+        (message,) = await office.mailbox("ana@example.org")
+        assert message.endswith(content)
+
+    run(test, settings={"shutdown": ShutdownSettings(drain_seconds=0.05)})
+
+
+def test_content_that_the_disk_does_not_take_is_deferred(run: Any) -> None:
+    content = b"Subject: large\r\n\r\n" + b"a line of the body\r\n" * 40_000
+
+    async def test(office: Any) -> None:
+        incoming = office.office.settings.data / "incoming"
+        incoming.rmdir()  # as good as a disk that fails
+        client = await office.client()
+        assert (await client.send("", "ana@example.org", content)).startswith("451 4.3.0")
+        assert (await client.send("", "ana@example.org", CONTENT)).startswith("250")
+        incoming.mkdir(mode=0o700)
+        assert (await client.send("", "ana@example.org", content)).startswith("250")
 
     run(test)
 

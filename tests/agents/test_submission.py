@@ -89,7 +89,9 @@ def test_a_member_taken_off_an_alias_may_not_send_as_it_any_more(run: Any) -> No
     async def test(office: Any) -> None:
         client = await office.submitter()
         assert (await client.send("team@example.org", "luis@example.org", FROM_ANA)).startswith("250")
+        await client.say_all("MAIL FROM:<team@example.org>", "RCPT TO:<luis@example.org>", "DATA")
         await office.change(lambda tx: aliases.remove(tx, Address("team", "example.org")))
+        assert (await client.say(FROM_ANA + b".")).startswith("550 5.7.1")
         assert (await client.send("ana@example.org", "far@example.net", FROM_ANA)).startswith("250")
         assert (await client.say("MAIL FROM:<team@example.org>")).startswith("550 5.7.1")
 

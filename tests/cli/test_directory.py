@@ -129,6 +129,12 @@ def test_an_address_is_given_away_once(office: Operator) -> None:
     assert "not one of ours" in office.refused("account", "add", "ana@example.net", "--no-password")
 
 
+def test_an_alias_that_leads_back_to_itself_is_not_added(office: Operator) -> None:
+    office.done("alias", "add", "one@example.org", "two@example.org")
+    assert "would lead back to itself" in office.refused("alias", "add", "two@example.org", "one@example.org")
+    assert [each["address"] for each in office.json("alias", "list")] == ["one@example.org"]
+
+
 def test_aliases_are_listed_shown_and_removed(office: Operator) -> None:
     office.done("alias", "add", "all@example.org", "ana@example.org", "luis@example.org")
     assert office.json("alias", "list") == [

@@ -34,6 +34,7 @@ _BAD_DATA = {
 }
 _UNANNOUNCED = Reply.of(554, "8-bit mail data without BODY=8BITMIME", "5.6.1")
 _LOOP = Reply.of(554, "too many hops, this message loops", "5.4.6")
+NOT_OWN = Reply.of(550, "this address is not yours to send from", "5.7.1")
 _NOT_OWN_AUTHOR = Reply.of(550, "the From field names an address that is not yours", "5.7.1")
 _CHANGED = Reply.of(451, "recipients changed meanwhile, try again", "4.3.0")
 OVER_QUOTA = Reply.of(452, "mailbox full", "4.2.2")
@@ -63,8 +64,11 @@ async def accept(session: Session, draft: Draft, event: EndOfData) -> Acceptance
         outcome = AcceptanceOutcome(_TOO_LARGE, Reason.TOO_LARGE)
     else:
         facts = incoming.end()
-        refusal = await _refusal(session, draft, event, facts)
-        outcome = refusal or await _commit(session, draft, facts)
+        if incoming.failure is not None:
+            outcome = _failure(incoming.failure)
+        else:
+            refusal = await _refusal(session, draft, event, facts)
+            outcome = refusal or await _commit(session, draft, facts)
     if not outcome.is_accepted:
         at = session.environment.clock()
         draft.decisions.add(Decision(at, "data", "", outcome.reply, outcome.reason, outcome.detail))
@@ -84,8 +88,19 @@ async def _refusal(session: Session, draft: Draft, event: EndOfData, facts: Head
         return AcceptanceOutcome(_HEADER_TOO_LARGE, Reason.HEADER_TOO_LARGE)
     if facts.hops >= limits.hops:  # RFC 5321 §6.3
         return AcceptanceOutcome(_LOOP, Reason.LOOP, f"{facts.hops} Received fields")
-    if session.account is not None and settings.check_author:
-        author = await foreign_author(session.environment.directory, session.account, draft.incoming.head)
+    return await _identity_refusal(session, draft, draft.incoming.head)
+
+
+async def _identity_refusal(session: Session, draft: Draft, head: bytes) -> AcceptanceOutcome | None:
+    """Users send as themselves; asked again at the end, because the directory may have changed since MAIL."""
+    account, directory = session.account, session.environment.directory
+    if account is None:
+        return None
+    address = draft.sender.reverse_path.address
+    if address is not None and not await directory.may_send_as(account, address):
+        return AcceptanceOutcome(NOT_OWN, Reason.NOT_OWN_ADDRESS, str(address))
+    if session.environment.settings.check_author:
+        author = await foreign_author(directory, account, head)
         if author is not None:
             return AcceptanceOutcome(_NOT_OWN_AUTHOR, Reason.NOT_OWN_ADDRESS, author)
     return None
@@ -93,33 +108,59 @@ async def _refusal(session: Session, draft: Draft, event: EndOfData, facts: Head
 
 async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> AcceptanceOutcome:
     """Content, deliveries, queue and journal in one transaction of the store."""
-    environment = session.environment
-    assert draft.incoming is not None
+    incoming = draft.incoming
+    assert incoming is not None
     try:
-        content = await draft.incoming.finish()
-        # The directory may change under us, and each time the routes are found anew; an LMTP client is told of
-        # each recipient, so that those without room are left out and the others get their mail.
-        for _ in range(3 + len(draft.recipients)):
-            if not await _routes_stand(session, draft):
-                return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
-            prepared = _acceptance(session, draft, facts, content)
-            try:
-                await environment.store.write(partial(acceptance.accept, acceptance=prepared))
-            except DirectoryChanged:
-                environment.directory.forget()
-                continue
-            except OverQuota as error:
-                if session.listener.role is Role.LMTP and draft.leave_out(error.address):
-                    continue
-                raise
-            return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
-        return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
-    except OverQuota as error:
-        return AcceptanceOutcome(OVER_QUOTA, Reason.OVER_QUOTA, str(error))
-    except DiskFull as error:
-        return AcceptanceOutcome(_DISK_FULL, Reason.DISK_FULL, str(error))
+        content = await incoming.finish()
     except StoreError as error:
-        return AcceptanceOutcome(_TRY_LATER, Reason.STORE_FAILED, str(error))
+        return _failure(error)
+    # From here on a commit may name the content, even when this session is cut meanwhile or told of a failure:
+    # it is discarded only where the store has said that nothing was done, and swept later otherwise.
+    draft.incoming = None
+    try:
+        outcome = await _offer(session, draft, facts, content, incoming.head)
+    except (OverQuota, DiskFull) as error:
+        outcome = _failure(error)
+    except StoreError as error:
+        return _failure(error)
+    if not outcome.is_accepted:
+        incoming.discard()
+    return outcome
+
+
+def _failure(error: StoreError) -> AcceptanceOutcome:
+    """What a client is told of a store that could not take the message."""
+    if isinstance(error, OverQuota):
+        return AcceptanceOutcome(OVER_QUOTA, Reason.OVER_QUOTA, str(error))
+    if isinstance(error, DiskFull):
+        return AcceptanceOutcome(_DISK_FULL, Reason.DISK_FULL, str(error))
+    return AcceptanceOutcome(_TRY_LATER, Reason.STORE_FAILED, str(error))
+
+
+async def _offer(
+    session: Session, draft: Draft, facts: HeaderFacts, content: Content, head: bytes
+) -> AcceptanceOutcome:
+    """Offer the message to the store until the directory stands still; raises StoreError."""
+    environment = session.environment
+    # The directory may change under us, and each time the routes are found anew; an LMTP client is told of each
+    # recipient, so that those without room are left out and the others get their mail.
+    for _ in range(3 + len(draft.recipients)):
+        if not await _routes_stand(session, draft):
+            break
+        prepared = _acceptance(session, draft, facts, content)
+        try:
+            await environment.store.write(partial(acceptance.accept, acceptance=prepared))
+        except DirectoryChanged:
+            environment.directory.forget()
+            refusal = await _identity_refusal(session, draft, head)
+            if refusal is not None:
+                return refusal
+        except OverQuota as error:
+            if session.listener.role is not Role.LMTP or not draft.leave_out(error.address):
+                raise
+        else:
+            return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
+    return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
 
 
 async def _routes_stand(session: Session, draft: Draft) -> bool:
@@ -150,8 +191,10 @@ def _acceptance(session: Session, draft: Draft, facts: HeaderFacts, content: Con
     if field is not None:
         told["message_id_field"] = field
     keys = {str(draft.sender.reverse_path).lower(), *draft.refused_paths}
-    keys.update(str(recipient.forward_path).lower() for recipient in draft.recipients)
-    keys.update(str(relaying.forward_path).lower() for relaying in relayings)
+    for recipient in draft.recipients:
+        keys.add(str(recipient.forward_path).lower())
+    for relaying in relayings:
+        keys.add(str(relaying.forward_path).lower())
     if field is not None:
         keys.add(field.lower())
     keys.discard("")

@@ -15,6 +15,7 @@ from estafeta.mail.envelope import Sender
 from estafeta.mail.header import HeaderFacts, header_facts
 from estafeta.routing.routes import Expansion, Route, ToHost, ToMailbox
 from estafeta.store.content import Spool
+from estafeta.store.errors import StoreError
 from estafeta.store.records import Content, Delivery, MessageId, Relaying
 
 
@@ -79,6 +80,7 @@ class IncomingContent:
         "_size_limit",
         "_spool",
         "facts",
+        "failure",
         "head",
         "is_too_large",
         "size",
@@ -102,16 +104,19 @@ class IncomingContent:
         """The header section as received, once it is whole."""
         self.size = 0
         self.is_too_large = False
+        self.failure: StoreError | None = None
+        """The disk did not take it."""
 
     def write(self, octets: bytes) -> None:
-        """Take a run; what is over the limit is let go."""
+        """Take a run; what is over the limit, or comes after the store failed, is let go."""
         self.size += len(octets)
         if self.size > self._size_limit:
             self.is_too_large = True
-            self._held.clear()
-            self._spool.discard()
+            self.discard()
+        elif self.failure is not None:
+            return
         elif self.facts is not None:
-            self._spool.write(octets)
+            self._keep(octets)
         elif not self._held and b"\r\n\r\n" in octets:
             self._header_is_whole(octets)
         else:
@@ -124,7 +129,14 @@ class IncomingContent:
         self._held.clear()
         self.facts = header_facts(held)
         self.head = held[: self.facts.size]
-        self._spool.write(self._fields_before(self.facts, self.head) + held)
+        self._keep(self._fields_before(self.facts, self.head) + held)
+
+    def _keep(self, octets: bytes) -> None:
+        try:
+            self._spool.write(octets)
+        except StoreError as error:
+            self.failure = error
+            self.discard()
 
     def end(self) -> HeaderFacts:
         """All has come: the facts of the header section."""

@@ -11,6 +11,7 @@ from estafeta.routing.routes import Expansion, Refused, ToHost
 _NONCOMMITTAL = Reply.of(252, "cannot verify, but will take a message and try", "2.1.5")
 _NO_SUCH_ALIAS = Reply.of(550, "no such alias here", "5.1.1")
 _TOO_LONG = Reply.of(252, "too many members to list", "2.1.5")
+_NEEDS_UTF8 = Reply.of(252, "the answer needs UTF-8: add SMTPUTF8 to the command", "2.6.8")
 MAX_LINES = 100
 """Members that EXPN lists; a reply of more lines is more than some clients read."""
 
@@ -22,6 +23,11 @@ def _address(environment: Environment, text: str) -> Address | None:
         return Address.parse(inner if "@" in inner else f"{inner}@{environment.hostname}")
     except AddressError:
         return None
+
+
+def in_ascii(reply: Reply, *, smtputf8: bool) -> Reply:
+    """The reply, or where it needs UTF-8 that the client does not read, one that says so (RFC 6531 §3.7.4.2)."""
+    return reply if smtputf8 or all(line.isascii() for line in reply.lines) else _NEEDS_UTF8
 
 
 async def verify(environment: Environment, text: str) -> Reply:

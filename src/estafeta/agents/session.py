@@ -13,11 +13,11 @@ from typing import Any
 
 import structlog
 
-from estafeta.agents.acceptance import OVER_QUOTA, accept
+from estafeta.agents.acceptance import NOT_OWN, OVER_QUOTA, accept
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
 from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
-from estafeta.agents.lookup import expand, verify
+from estafeta.agents.lookup import expand, in_ascii, verify
 from estafeta.agents.submission import missing_fields
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.header import HeaderFacts
@@ -53,7 +53,6 @@ _LOGIN_NEEDED = Reply.of(530, "authentication needed", "5.7.0")
 _TLS_NEEDED = Reply.of(530, "say STARTTLS first", "5.7.0")
 _RELAY_DENIED = Reply.of(550, "relaying denied: this server takes mail for its own domains", "5.7.1")
 _NOT_LOCAL = Reply.of(550, "this client may not deliver here", "5.7.1")
-_NOT_OWN = Reply.of(550, "this address is not yours to send from", "5.7.1")
 _LOGGED_IN = Reply.of(235, "authenticated", "2.7.0")
 _LOGIN_REFUSED = Reply.of(535, "authentication failed", "5.7.8")
 _LOGIN_LATER = Reply.of(454, "authentication is not possible for now, try again later", "4.7.0")
@@ -224,13 +223,13 @@ class Session:
         self.engine.answer(self.engine.help_reply(event.topic))
 
     async def on_vrfy(self, event: events.Vrfy) -> None:
-        self.engine.answer(await verify(self.environment, event.text))
+        self.engine.answer(in_ascii(await verify(self.environment, event.text), smtputf8=event.smtputf8))
 
     async def on_expn(self, event: events.Expn) -> None:
         if self.account is None and not self.is_trusted:
             self.decide("expn", event.text, _LOGIN_NEEDED_FOR_EXPN, Reason.LOGIN_NEEDED)
         else:
-            self.engine.answer(await expand(self.environment, event.text))
+            self.engine.answer(in_ascii(await expand(self.environment, event.text), smtputf8=event.smtputf8))
 
     async def on_starttls(self, event: events.StartTls) -> None:
         tls = self.listener.tls
@@ -325,7 +324,7 @@ class Session:
         """Users send as themselves, or with the null reverse-path."""
         if address is None or await self.environment.directory.may_send_as(account, address):
             return None
-        return _NOT_OWN, Reason.NOT_OWN_ADDRESS
+        return NOT_OWN, Reason.NOT_OWN_ADDRESS
 
     async def on_rcpt(self, event: events.Rcpt) -> None:
         draft = self.draft

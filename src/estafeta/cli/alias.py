@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from estafeta.cli.options import config_option, json_option, yes_option
 from estafeta.cli.output import answer, document, say, table
 from estafeta.mail.address import Address
 from estafeta.store.records import Alias
+
+if TYPE_CHECKING:
+    from estafeta.store.store import Transaction
 
 
 @click.group("alias")
@@ -27,10 +31,17 @@ def command() -> None:
 @json_option
 def add(address: Address, members: tuple[Address, ...], config: Path | None, as_json: bool) -> None:
     """Give mail for ADDRESS to each of MEMBERS, ours or not."""
+    from estafeta.routing import local
     from estafeta.store import aliases
 
+    def change(tx: Transaction) -> Alias:
+        alias = aliases.add(tx, address, members)
+        if local.find_loop(tx, alias.address):
+            raise CommandFault(f"{address} would lead back to itself by one of its members; nothing was added")
+        return alias
+
     with opened(config) as store:
-        alias = store.write(lambda tx: aliases.add(tx, address, members))
+        alias = store.write(change)
     if as_json:
         document(_record(alias))
     else:

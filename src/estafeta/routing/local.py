@@ -116,6 +116,8 @@ class _Local:
         self._tx = tx
         self._rules = rules
         self.has_loop = False
+        self._passed_over: list[str] = []
+        self._deferred: Refused | None = None
         self._followed: set[Address] = set()
 
     def route(self, key: Address) -> Route:
@@ -135,9 +137,12 @@ class _Local:
         ends = self.follow(alias, members, ())
         if len(ends) > MAX_ALIAS_ENDS:
             return Refused(_TOO_LARGE, f"alias {alias} has more than {MAX_ALIAS_ENDS} ends")
+        if self._deferred is not None:  # a member that can only be reached later: so is the whole alias
+            return Refused(self._deferred.reply, f"alias {alias}: {self._deferred.reason}")
         if not ends:
             return Refused(_LOOP if self.has_loop else NO_SUCH_MAILBOX, f"alias {alias} has no end")
-        reason = f"alias {alias}" + (", a loop was passed over" if self.has_loop else "")
+        passed_over = (["a loop"] if self.has_loop else []) + self._passed_over
+        reason = f"alias {alias}" + (f", passed over: {'; '.join(passed_over[:10])}" if passed_over else "")
         return Expansion(alias, tuple(ends), reason)
 
     def _find(self, key: Address) -> Account | tuple[Address, tuple[Address, ...]] | None:
@@ -172,14 +177,14 @@ class _Local:
     def _ends_of(self, member: Address, way: tuple[Address, ...]) -> list[ToMailbox | ToHost]:
         key = Address(member.local_part.lower(), member.domain)
         if domains.find(self._tx, key.domain) is None:
-            route = _beyond(self._tx, ForwardPath(member), self._rules)
-            return [route] if isinstance(route, (ToMailbox, ToHost)) else []
+            return self._taken(_beyond(self._tx, ForwardPath(member), self._rules))
         found = self._find(key)
         if isinstance(found, Account):
-            end = _to_inbox(self._tx, found, f"alias {way[0]}")
-            return [end] if isinstance(end, ToMailbox) else []
+            return self._taken(_to_inbox(self._tx, found, f"alias {way[0]}"))
+        if found is None and key.local_part == "postmaster" and key not in way:
+            return self._taken(_postmaster(self._tx, self._rules, key.domain))
         if found is None:
-            return self._postmaster_ends(key) if key.local_part == "postmaster" and key not in way else []
+            return self._taken(Refused(NO_SUCH_MAILBOX, f"no account or alias {key}"))
         if found[0] in way or len(way) > MAX_ALIAS_DEPTH:
             self.has_loop = True
             return []
@@ -187,8 +192,14 @@ class _Local:
             return []
         return self.follow(found[0], found[1], way)
 
-    def _postmaster_ends(self, key: Address) -> list[ToMailbox | ToHost]:
-        route = _postmaster(self._tx, self._rules, key.domain)
+    def _taken(self, route: Route) -> list[ToMailbox | ToHost]:
+        """The ends of a member's route; a refusal is remembered."""
         if isinstance(route, Expansion):
             return list(route.ends)
-        return [] if isinstance(route, Refused) else [route]
+        if not isinstance(route, Refused):
+            return [route]
+        if route.reply.is_transient:
+            self._deferred = route
+        else:
+            self._passed_over.append(route.reason)
+        return []

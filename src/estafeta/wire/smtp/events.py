@@ -74,16 +74,18 @@ class Quit:
 
 @dataclass(frozen=True, slots=True)
 class Vrfy:
-    """VRFY: does this user or address exist?"""
+    """VRFY: does this user or address exist? `smtputf8`: the reply may be in UTF-8 (RFC 6531 §3.7.4.2)."""
 
     text: str
+    smtputf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Expn:
-    """EXPN: who is on this list?"""
+    """EXPN: who is on this list? `smtputf8`: the reply may be in UTF-8 (RFC 6531 §3.7.4.2)."""
 
     text: str
+    smtputf8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

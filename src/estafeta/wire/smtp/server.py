@@ -32,6 +32,8 @@ from estafeta.wire.smtp.verbs.auth import AUTH
 _BY_NAME = {verb.name.encode("ascii"): verb for verb in VERBS}
 _KNOWN_ELSEWHERE = frozenset(name.encode("ascii") for name in KNOWN_ELSEWHERE)
 
+_GREETINGS = frozenset((b"HELO", b"EHLO", b"LHLO"))
+
 _OUT_OF_STEP = Reply.of(554, "commands sent before the reply they must wait for", "5.5.0")
 _HELLO_FIRST = Reply.of(503, "say EHLO first", "5.5.1")
 _LHLO_FIRST = Reply.of(503, "say LHLO first", "5.5.1")
@@ -148,9 +150,10 @@ class ServerEngine:
         session = self._session
         self._verb = None
         if isinstance(line, LineFault):
-            code, status = (500, "5.5.6") if line is LineFault.TOO_LONG else (500, "5.5.2")
+            # RFC 4954 §6 has a status code of its own for a response that is too long.
+            status = "5.5.6" if line is LineFault.TOO_LONG and session.reads_auth else "5.5.2"
             session.reads_auth = False
-            return Faulty("", Reply.of(code, line.value, status))
+            return Faulty("", Reply.of(500, line.value, status))
         if session.reads_auth:
             session.reads_auth = False
             self._verb = AUTH
@@ -175,6 +178,8 @@ class ServerEngine:
         return event
 
     def _unknown(self, name: bytes, *, is_known: bool) -> Event:
+        if name in _GREETINGS:  # RFC 2033 §4.1: LMTP does not know HELO and EHLO, nor SMTP LHLO
+            return Faulty(name.decode("ascii"), Reply.of(500, "command not known in this protocol", "5.5.1"))
         if is_known or name in _KNOWN_ELSEWHERE:
             return Faulty(name.decode("ascii"), Reply.of(502, "command not implemented", "5.5.1"))
         return Faulty(name[:32].decode("ascii", "replace"), Reply.of(500, "command not known", "5.5.2"))
@@ -189,7 +194,7 @@ class ServerEngine:
 
     def greet(self, reply: Reply) -> None:
         """The greeting, or the refusal in its place; it carries no enhanced status code (RFC 2034 §4)."""
-        self._output.append(reply.encode(with_status=reply.code != 220))
+        self._output.append(reply.encode(with_status=False))
 
     def answer(self, reply: Reply) -> None:
         """Answer the last event; a positive reply moves the session on."""

@@ -8,23 +8,26 @@ from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import ANY_PHASE, Session, Verb, unchanged
 
 
-def _text(argument: bytes, verb: str) -> str:
+def _text(argument: bytes, verb: str) -> tuple[str, bool]:
+    """The argument, and whether SMTPUTF8 stood behind it."""
     try:
         text = argument.decode("utf-8").strip()
     except UnicodeDecodeError:
         raise Fault(Reply.of(501, "argument is not UTF-8", "5.5.2")) from None
+    # RFC 6531 §3.7.4.2: SMTPUTF8 as the last word allows UTF-8 in the reply.
+    smtputf8 = text.upper().endswith(" SMTPUTF8")
+    text = text[:-9].rstrip() if smtputf8 else text
     if not text:
         raise Fault(Reply.of(501, f"{verb} needs an argument", "5.5.4"))
-    # RFC 6531 §3.7.4.2: SMTPUTF8 as the last word allows UTF-8 in the reply.
-    return text.removesuffix(" SMTPUTF8")
+    return text, smtputf8
 
 
 def _vrfy(session: Session, argument: bytes) -> Event:
-    return Vrfy(_text(argument, "VRFY"))
+    return Vrfy(*_text(argument, "VRFY"))
 
 
 def _expn(session: Session, argument: bytes) -> Event:
-    return Expn(_text(argument, "EXPN"))
+    return Expn(*_text(argument, "EXPN"))
 
 
 def _help(session: Session, argument: bytes) -> Event:

@@ -34,7 +34,7 @@ def _parse(session: Session, argument: bytes) -> Event:
             raise Fault(Reply.of(555, f"parameter {keyword} is not known", "5.5.4"))
         fields |= parameter.read(session, value)
     if not read.is_ascii and not fields.get("smtputf8"):  # RFC 6531 §3.4, §3.5
-        raise Fault(Reply.of(553, "non-ASCII address without SMTPUTF8", "5.6.7"))
+        raise Fault(Reply.of(550, "non-ASCII address without SMTPUTF8", "5.6.7"))
     return Mail(Sender(reverse_path(read.path), **fields))
 
 
