@@ -70,11 +70,13 @@ def test_new_settings_are_taken_without_dropping_sessions(tmp_path: Path) -> Non
 
 def test_upkeep_removes_and_redacts_what_is_old_enough(tmp_path: Path) -> None:
     async def main() -> None:
-        store = open_store(tmp_path / "data", clock=time.time)
         now, day = time.time(), 86_400.0
+        at = Instant(now - 101 * day)
+        store = open_store(tmp_path / "data", clock=lambda: at)
 
         def record(tx: Transaction) -> None:
-            for age in (1, 40, 100):
+            nonlocal at
+            for age in (100, 40, 1):
                 facts: dict[str, object] = {"peer": "192.0.2.1", "age": age}
                 at = Instant(now - age * day)
                 journal.record(tx, JournalEntry(EntryKind.SESSION, at, None, None, facts, ("ana@example.org",)))

@@ -136,6 +136,17 @@ def test_a_port_in_use_is_named_in_one_line(folder: Path) -> None:
     assert done.stderr.count("\n") == 1 and done.stdout == ""
 
 
+def test_the_trial_goes_without_lmtp_where_its_port_is_taken(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        lmtp = 'kind = "lmtp"\naddress = "127.0.0.1"\nport = '
+        settings = (folder / "estafeta.toml").read_text().replace(f"{lmtp}0", f"{lmtp}{port}")
+        (folder / "estafeta.toml").write_text(settings)
+        done = try_out(folder, "--once")
+    assert done.returncode == 0
+    assert done.stderr == f"estafeta: port {port} is in use by another program: this trial goes without LMTP\n"
+
+
 def test_a_folder_of_something_else_is_neither_used_nor_removed(operator: Operator, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -162,5 +163,50 @@ def test_large_content_is_kept_in_a_file_until_its_last_use(
         await store.write(lambda tx: mailboxes.expunge(tx, MailboxId(bob), [1]))
         await store.write(lambda tx: None)  # the file goes after the commit, so before the next
         assert not store.content._path(file).exists()
+
+    asyncio.run(scenario())
+
+
+def test_messages_of_one_group_count_on_from_one_another(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    async def scenario() -> None:
+        ann = await store.write(lambda tx: add_account(tx, "ann@example.org", messages=5))
+        bob = await store.write(lambda tx: add_account(tx, "bob@example.org"))
+        to = ("bob@example.org", "ann@example.org")
+        made = await store.read(lambda tx: [acceptance(tx, to=to) for _ in range(8)])
+        writes = [store.write(partial(accept, acceptance=one)) for one in made]
+        results = await asyncio.gather(*writes, return_exceptions=True)
+        assert [type(one) for one in results] == [type(None)] * 5 + [OverQuota] * 3
+
+        def look(tx: Transaction, account: Account) -> None:
+            inbox = mailboxes.inbox(tx, account.account_id)
+            found = mailboxes.messages(tx, inbox.mailbox_id)
+            assert [(one.uid, one.modseq, one.message_id) for one in found] == [
+                (number, number + 1, one.message_id) for number, one in enumerate(made[:5], 1)
+            ]
+            assert (inbox.messages, inbox.uid_next, inbox.highest_modseq) == (5, 6, 6)
+            assert inbox.octets == sum(one.size for one in found)
+
+        for account in (ann, bob):
+            await store.read(partial(look, account=account))
+
+    asyncio.run(scenario())
+
+
+def test_a_group_notices_a_directory_that_changes_within_it(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    async def scenario() -> None:
+        await store.write(lambda tx: add_account(tx, "ann@example.org"))
+        first, stale, second = await store.read(lambda tx: [acceptance(tx, to=("ann@example.org",)) for _ in range(3)])
+        results = await asyncio.gather(
+            store.write(partial(accept, acceptance=replace(stale, directory_version=0))),
+            store.write(partial(accept, acceptance=first)),
+            store.write(lambda tx: add_account(tx, "bob@example.org")),
+            store.write(partial(accept, acceptance=second)),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in results] == [DirectoryChanged, type(None), Account, DirectoryChanged]
 
     asyncio.run(scenario())

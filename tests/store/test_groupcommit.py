@@ -11,15 +11,22 @@ import apsw
 import pytest
 
 from estafeta.store import domains
-from estafeta.store.errors import DiskFull, StoreClosed, StoreError
+from estafeta.store.errors import ConstraintViolated, DiskFull, StoreClosed, StoreError
 from estafeta.store.groupcommit import GroupCommit, Submission
 from estafeta.store.ids import IdSource
 from estafeta.store.locks import WriteLock
 from estafeta.store.records import Instant
 from estafeta.store.sqlite import SqliteEngine
+from estafeta.store.statements import Statement
 from estafeta.store.store import DATABASE, Store, Transaction, open_store
 
 NOW = Instant(1_700_000_000.0)
+
+
+ADD_KEY = Statement("add_key", "a row", "INSERT INTO journal_keys (key, entry_id) VALUES (:key, :entry_id)")
+COUNT_KEYS = Statement("count_keys", "how many rows", "SELECT count(*) FROM journal_keys")
+SET_COUNTER = Statement("set_counter", "a change of a row", "UPDATE counters SET value = :value WHERE name = :name")
+GET_COUNTER = Statement("get_counter", "a value", "SELECT value FROM counters WHERE name = :name")
 
 
 def names(tx: Transaction) -> list[str]:
@@ -119,6 +126,71 @@ def test_a_refusal_before_any_writing_costs_the_others_nothing(by_hand: GroupCom
 def test_changes_see_those_before_them_in_their_group(by_hand: GroupCommit) -> None:
     _, second = run(by_hand, adding("a.example"), names)
     assert second.value == ["a.example"]
+
+
+def adding_later(*keys: int, then: Exception | None = None) -> Callable[[Transaction], list[bool]]:
+    def change(tx: Transaction) -> list[bool]:
+        written = [tx.later(ADD_KEY, {"key": key, "entry_id": key}) for key in keys]
+        if then is not None:
+            raise then
+        return written
+
+    return change
+
+
+def counted(tx: Transaction) -> int:
+    return int(tx.run(COUNT_KEYS)[0][0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 77, 2500])
+def test_rows_that_wait_are_all_written(by_hand: GroupCommit, count: int) -> None:
+    run(by_hand, *[adding_later(key) for key in range(count)])
+    assert run(by_hand, counted)[0].value == count
+
+
+def test_rows_that_wait_are_seen_by_the_statements_behind_them(by_hand: GroupCommit) -> None:
+    _, second, _, fourth = run(by_hand, adding_later(1, 2), counted, adding_later(3), counted)
+    assert (second.value, fourth.value) == (2, 3)
+
+
+def test_values_that_wait_may_still_be_altered(by_hand: GroupCommit) -> None:
+    values: dict[str, object] = {"name": "uid_validity", "value": 1}
+    run(by_hand, lambda tx: tx.later(SET_COUNTER, values), lambda tx: values.update(value=7))
+    assert run(by_hand, lambda tx: tx.one(GET_COUNTER, name="uid_validity"))[0].value == (7,)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_row_that_cannot_be_written_fails_its_own_change_only(by_hand: GroupCommit, looks: bool) -> None:
+    run(by_hand, adding_later(5))
+    changes = [adding_later(1), adding_later(4, 5), adding_later(3), *([counted] if looks else [])]
+    group = run(by_hand, *changes)
+    assert [type(one.error) for one in group[:3]] == [type(None), ConstraintViolated, type(None)]
+    assert run(by_hand, counted)[0].value == 3
+
+
+def test_a_change_whose_rows_wait_is_undone_when_it_fails(by_hand: GroupCommit) -> None:
+    group = run(by_hand, adding_later(1), adding_later(2, then=KeyError("x")), adding_later(3), counted)
+    assert isinstance(group[1].error, KeyError) and group[3].value == 2
+
+
+def test_a_row_that_was_not_there_to_be_changed_is_told(by_hand: GroupCommit) -> None:
+    group = run(by_hand, adding_later(1), lambda tx: tx.later(SET_COUNTER, {"name": "none", "value": 1}))
+    assert [one.value for one in group] == [[True], False]
+
+
+def test_what_a_group_remembers_is_forgotten_with_the_next_statement(by_hand: GroupCommit) -> None:
+    seen: list[object] = []
+
+    def remember(tx: Transaction) -> None:
+        tx.memory["x"] = 1
+
+    def look(tx: Transaction) -> None:
+        seen.append(tx.memory.get("x"))
+
+    run(by_hand, remember, look, adding("a.example"), look)
+    run(by_hand, remember)
+    run(by_hand, look)
+    assert seen == [1, None, None]
 
 
 def test_a_group_that_takes_too_long_leaves_the_rest_to_the_next(data: Path, by_hand: GroupCommit) -> None:

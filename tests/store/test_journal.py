@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from estafeta.store import journal
 from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId, SessionId
 from estafeta.store.statements import Statement
-from estafeta.store.store import Store, Transaction
+from estafeta.store.store import Store, Transaction, open_store
 
+Record = Callable[[Transaction, JournalEntry], None]
 DAY = 86_400.0
 COUNT_KEYS = Statement("count_keys", "how many keys there are", "SELECT count(*) FROM journal_keys")
 
@@ -28,6 +30,38 @@ def entry(
         facts,
         keys,
     )
+
+
+class Clock:
+    """Tells the time that it is set to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(data: Path, clock: Clock) -> Iterator[Store]:
+    store = open_store(data, clock=clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def record(clock: Clock) -> Record:
+    """Records an entry at its own instant: retention goes by the time of the id."""
+
+    def recorded(tx: Transaction, one: JournalEntry) -> None:
+        clock.now = one.at
+        journal.record(tx, one)
+
+    return recorded
 
 
 @pytest.fixture
@@ -76,10 +110,10 @@ def test_texts_with_one_hash_are_told_apart(run: Run, monkeypatch: pytest.Monkey
     run(look)
 
 
-def test_pruning_goes_in_steps_and_takes_the_keys_along(run: Run) -> None:
+def test_pruning_goes_in_steps_and_takes_the_keys_along(run: Run, record: Record) -> None:
     def look(tx: Transaction) -> None:
         for number in range(10):
-            journal.record(tx, entry(float(number), f"{number}@example.org", message=number))
+            record(tx, entry(float(number), f"{number}@example.org", message=number))
         assert [journal.prune(tx, Instant(7.0), 5) for _ in range(3)] == [5, 2, 0]
         assert tx.run(COUNT_KEYS) == [(3,)]
         assert journal.by_key(tx, "6@example.org", limit=1) == []
@@ -88,7 +122,7 @@ def test_pruning_goes_in_steps_and_takes_the_keys_along(run: Run) -> None:
     run(look)
 
 
-def test_redaction_blanks_the_named_facts_wherever_they_are(run: Run) -> None:
+def test_redaction_blanks_the_named_facts_wherever_they_are(run: Run, record: Record) -> None:
     def look(tx: Transaction) -> None:
         facts: dict[str, Any] = {
             "peer": "192.0.2.1",
@@ -96,8 +130,8 @@ def test_redaction_blanks_the_named_facts_wherever_they_are(run: Run) -> None:
             "reply": "250 ok",
             "recipients": [{"forward_path": "ann@example.org", "reason": "account"}],
         }
-        journal.record(tx, entry(1.0, "ann@example.org", message=5, **facts))
-        journal.record(tx, entry(100.0, "ann@example.org", message=6, **facts))
+        record(tx, entry(1.0, "ann@example.org", message=5, **facts))
+        record(tx, entry(100.0, "ann@example.org", message=6, **facts))
         names = {"peer", "helo", "forward_path"}
         assert [journal.redact(tx, Instant(50.0), 10, names) for _ in range(2)] == [1, 0]
         (blanked,) = journal.by_message(tx, 5)
@@ -114,10 +148,10 @@ def test_redaction_blanks_the_named_facts_wherever_they_are(run: Run) -> None:
     run(look)
 
 
-def test_redaction_in_steps_skips_none_of_the_same_instant(run: Run) -> None:
+def test_redaction_in_steps_skips_none_of_the_same_instant(run: Run, record: Record) -> None:
     def look(tx: Transaction) -> None:
         for number in range(7):
-            journal.record(tx, entry(5.5, message=number, peer="192.0.2.1"))
+            record(tx, entry(5.5, message=number, peer="192.0.2.1"))
         assert [journal.redact(tx, Instant(9.0), 3, ["peer"]) for _ in range(4)] == [3, 3, 1, 0]
         assert all(journal.by_message(tx, n)[0].facts == {"peer": "redacted"} for n in range(7))
 

@@ -39,7 +39,9 @@ def test_each_statement_says_what_it_is_for(file: str) -> None:
 
 @pytest.mark.parametrize("path", [*(ROOM / "sql").glob("*.sql"), *(ROOM / "schema").glob("*.sql")], ids=str)
 def test_sql_keeps_to_what_both_engines_know(path: Path) -> None:
-    assert not SQLITE_ONLY.search(path.read_text())
+    # WITHOUT ROWID may stand behind a table, from where another engine's migration leaves it out.
+    text = path.read_text() if path.parent.name == "sql" else path.read_text().replace("\n) WITHOUT ROWID;", "\n);")
+    assert not SQLITE_ONLY.search(re.sub(r"^--.*", "", text, flags=re.MULTILINE))
 
 
 def test_an_unknown_statement_is_an_error() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any
 
@@ -59,6 +60,11 @@ _LOGIN_LATER = Reply.of(454, "authentication is not possible for now, try again 
 _LOGIN_CANCELLED = Reply.of(501, "authentication cancelled", "5.7.0")
 _OUT_OF_STEP = Reply.of(550, "mail data is not ended by CRLF, dot, CRLF; closing", "5.6.0")
 _TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
+
+
+@lru_cache(maxsize=16)
+def _greeting(hostname: str, *, is_lmtp: bool) -> Reply:
+    return Reply.of(220, f"{hostname} {'LMTP' if is_lmtp else 'ESMTP'} Estafeta")
 
 
 class Session:
@@ -118,8 +124,7 @@ class Session:
             engine.end()
             self._ended = Reason.CLOSING.value
         else:
-            word = "LMTP" if self.listener.role is Role.LMTP else "ESMTP"
-            engine.greet(Reply.of(220, f"{self.environment.hostname} {word} Estafeta"))
+            engine.greet(_greeting(self.environment.hostname, is_lmtp=self.listener.role is Role.LMTP))
         stream.send(engine.take_output())
         while not engine.is_ended:
             stream.set_deadline(limits.data_after if engine.is_reading_data else limits.command_after)

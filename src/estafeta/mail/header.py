@@ -57,8 +57,8 @@ def header_facts(content: bytes) -> HeaderFacts:
     size = header_size(content)
     # The names in lower case, each behind the end of a line; obsolete syntax lets blanks stand before the colon.
     header = b"\r\n" + content[:size].lower()
-    hops = sum(header.count(name) for name in (b"\r\nreceived:", b"\r\nreceived ", b"\r\nreceived\t"))
-    has_date = any(name in header for name in (b"\r\ndate:", b"\r\ndate ", b"\r\ndate\t"))
+    hops = header.count(b"\r\nreceived:") + header.count(b"\r\nreceived ") + header.count(b"\r\nreceived\t")
+    has_date = b"\r\ndate:" in header or b"\r\ndate " in header or b"\r\ndate\t" in header
     message_id: str | None = None
     at = header.find(b"\r\nmessage-id")
     if at >= 0:

@@ -65,11 +65,10 @@ class Reply:
         if self._octets is not None and (with_status or self.status is None):
             return self._octets
         status = f"{self.status} " if self.status is not None and with_status else ""
-        last = len(self.lines) - 1
-        octets = "".join(
-            f"{self.code}{' ' if number == last else '-'}{status}{line}\r\n" for number, line in enumerate(self.lines)
-        ).encode("utf-8", "replace")
-        if with_status:
+        lines = [f"{self.code}-{status}{line}\r\n" for line in self.lines[:-1]]
+        text = f"{self.code} {status}{self.lines[-1]}\r\n"
+        octets = "".join([*lines, text]).encode("utf-8", "replace")
+        if with_status or self.status is None:
             object.__setattr__(self, "_octets", octets)
         return octets
 

@@ -3,7 +3,6 @@
 A group takes all changes that wait, runs them, commits once and then resolves all. While a commit syncs, the
 next group forms, so there is no timer. `GroupCommit` knows no thread and no loop: a driver calls it.
 `ThreadDriver` does so on the one writer thread; a simulator calls `run_group` on its virtual clock.
-
 Savepoints cost a fifth of a small change, so a group runs without; when a change fails after it had written, or
 rows that waited cannot be written, the group starts again with one for each change. So a change may run twice:
 it acts on its transaction only.
@@ -125,7 +124,11 @@ class ThreadDriver:
 
     def __init__(self, commit: GroupCommit) -> None:
         self._commit = commit
-        self._inbox: SimpleQueue[Submission | None] = SimpleQueue()
+        self._inbox: deque[Submission] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+        """Rung with True when there is something in the inbox, with False at the end."""
+        self._ringing: asyncio.AbstractEventLoop | None = None
+        """The event loop that is about to ring the bell."""
         self._closed = False
         self._gate = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -137,38 +140,45 @@ class ThreadDriver:
         A task that is cancelled meanwhile does not stop its change.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        with self._gate:
-            if self._closed:
-                raise StoreClosed("the store is closed")
-            self._inbox.put(Submission(change, future))
+        self._submit(Submission(change, future))
         return await future
 
     def write_later(self, change: Callable[[Transaction], object]) -> None:
         """Have the change committed in a group for which nobody waits; a failure is only logged."""
+        self._submit(Submission(change))
+
+    def _submit(self, submission: Submission) -> None:
+        loop = asyncio.get_running_loop()
         with self._gate:
             if self._closed:
                 raise StoreClosed("the store is closed")
-            self._inbox.put(Submission(change))
+            self._inbox.append(submission)
+        # The thread is woken once for all that the tasks of this turn of the loop hand in: woken for the first of
+        # them, it would commit that alone, and take the interpreter's lock from the others.
+        if self._ringing is not loop:
+            self._ringing = loop
+            loop.call_soon(self._ring)
+
+    def _ring(self) -> None:
+        self._ringing = None
+        self._bell.put(True)
 
     def close(self) -> None:
         """Finish what waits, and end the thread."""
         with self._gate:
             if not self._closed:
                 self._closed = True
-                self._inbox.put(None)
+                self._bell.put(False)
         self._thread.join()
 
     def _run(self) -> None:
         commit, inbox = self._commit, self._inbox
         is_open = True
-        while is_open or commit.has_waiting:
-            # Take all that came; wait only when nothing is left over from the last group.
-            for _ in range(inbox.qsize() or (0 if commit.has_waiting else 1)):
-                submission = inbox.get()
-                if submission is None:
-                    is_open = False
-                else:
-                    commit.submit(submission)
+        while is_open or inbox or commit.has_waiting:
+            if is_open and not inbox and not commit.has_waiting:
+                is_open = self._bell.get()
+            while inbox:
+                commit.submit(inbox.popleft())
             if commit.has_waiting:
                 resolve(commit.run_group())
 

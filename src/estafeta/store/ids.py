@@ -18,6 +18,7 @@ MAX_WORKERS = 1 << _WORKER_BITS
 """Processes that can have one store open at a time."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 13
 # Crockford's base32 reads what people mistake: o for 0, i and l for 1.
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)} | {"o": 0, "i": 1, "l": 1}
@@ -49,9 +50,16 @@ class IdSource:
             return self._millisecond << _SHIFT | self._worker | self._sequence
 
     @staticmethod
+    def smallest_at(instant: float) -> int:
+        """A bound: ids given before the instant (seconds since 1970) are smaller, unless their source ran ahead."""
+        return int(instant * 1000) << _SHIFT
+
+    @staticmethod
     def text(number: int) -> str:
         """The id as 13 characters, lower case."""
-        return "".join([_ALPHABET[number >> shift & 31] for shift in range(60, -1, -5)])
+        # Two letters at a time: half the work.
+        pairs = [_PAIRS[number >> shift & 1023] for shift in range(50, -1, -10)]
+        return _ALPHABET[number >> 60] + "".join(pairs)
 
     @staticmethod
     def parse(text: str) -> int:

@@ -63,8 +63,11 @@ def by_key(tx: Transaction, text: str, *, limit: int) -> list[JournalEntry]:
 
 
 def prune(tx: Transaction, before: Instant, limit: int) -> int:
-    """Remove up to `limit` entries older than `before`, the oldest first; gives how many. Repeat until 0."""
-    rows = tx.run(_sql.prunable_entries, before=before, limit=limit)
+    """Remove up to `limit` entries whose ids are older than `before`, the oldest first; gives how many.
+
+    Repeat until 0.
+    """
+    rows = tx.run(_sql.prunable_entries, before=tx.ids.smallest_at(before), limit=limit)
     for entry_id, at, keys in rows:
         _drop_keys(tx, entry_id, at, keys.split("\n") if keys else ())
         tx.do(_sql.remove_entry, entry_id=entry_id)
@@ -72,18 +75,18 @@ def prune(tx: Transaction, before: Instant, limit: int) -> int:
 
 
 def redact(tx: Transaction, before: Instant, limit: int, facts: Collection[str]) -> int:
-    """Blank the named facts, at any depth, of up to `limit` entries older than `before`; gives how many.
+    """Blank the named facts, at any depth, of up to `limit` entries whose ids are older than `before`.
 
-    Their keys go too, so that nobody finds them by an address. Repeat until 0. What was redacted is not
+    Gives how many. Their keys go too, so that nobody finds them by an address. Repeat until 0. What was redacted is not
     looked at again, also not for other names of facts.
     """
-    rows = tx.run(_sql.redactable_entries, before=before, limit=limit)
+    rows = tx.run(_sql.redactable_entries, before=tx.ids.smallest_at(before), limit=limit)
     for entry_id, at, text, keys in rows:
         _drop_keys(tx, entry_id, at, keys.split("\n") if keys else ())
         blanked = _encode(_blank(json.loads(text), frozenset(facts)))
         tx.do(_sql.redact_entry, entry_id=entry_id, facts=blanked)
     if rows:
-        tx.do(_sql.note_redacted, reached=int(rows[-1][1] * 1000))
+        tx.do(_sql.note_redacted, reached=rows[-1][0])
     return len(rows)
 
 

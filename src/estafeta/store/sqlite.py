@@ -51,14 +51,16 @@ def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tupl
     names = list(dict.fromkeys(_PARAMETER.findall(found[1]))) if found is not None else []
     if found is None or len(names) < 2:
         return None
+    row, before, behind = found[1], statement.text[: found.start()], statement.text[found.end() :]
+
+    def numbered(number: int) -> str:
+        first = number * len(names) + 1
+        return _PARAMETER.sub(lambda name: f"?{first + names.index(name[1])}", row)
+
     texts = {}
     count = _ROWS_TOGETHER
     while count:
-        rows = (
-            _PARAMETER.sub(lambda name, at=at: f"?{at + names.index(name[1]) + 1}", found[1])  # type: ignore[misc]
-            for at in range(0, count * len(names), len(names))
-        )
-        texts[count] = f"{statement.text[: found.start()]}VALUES {', '.join(rows)}{statement.text[found.end() :]}"
+        texts[count] = f"{before}VALUES {', '.join(map(numbered, range(count)))}{behind}"
         count //= 2
     return itemgetter(*names), texts
 

@@ -13,9 +13,9 @@ from importlib import resources
 _HEAD = re.compile(r"^-- name: (\w+)\n-- (.+)\n", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """One SQL statement; the only form in which a transaction takes SQL."""
+    """One SQL statement; the only form in which a transaction takes SQL. There is one object of each."""
 
     name: str
     purpose: str

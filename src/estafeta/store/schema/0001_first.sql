@@ -1,11 +1,13 @@
 -- The first schema. Types are read as 64-bit integers, double precision, text and octets by every engine.
+-- WITHOUT ROWID keeps a table in the one B-tree of its primary key; where an engine does not know the words, its
+-- migration leaves them out.
 
--- Small numbers of the whole store: `directory_version`, `uid_validity` (the last one given), `redacted_ms`.
+-- Small numbers of the whole store: `directory_version`, `uid_validity` (the last one given), `redacted_id`.
 CREATE TABLE counters (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 );
-INSERT INTO counters (name, value) VALUES ('directory_version', 1), ('uid_validity', 0), ('redacted_ms', 0);
+INSERT INTO counters (name, value) VALUES ('directory_version', 1), ('uid_validity', 0), ('redacted_id', 0);
 
 -- The domains whose mail ends here.
 CREATE TABLE domains (
@@ -97,7 +99,7 @@ CREATE TABLE messages (
     -- A delivery that is repeated, or reaches a mailbox by two ways, is there once. (Delivery first: these grow with
     -- time, so that the index is written at its end.)
     UNIQUE (delivery_id, mailbox_id)
-);
+) WITHOUT ROWID;
 -- Finds whether a content is still used, and lets the database refuse to drop one that is.
 CREATE INDEX messages_of_content ON messages (content_id);
 
@@ -132,8 +134,8 @@ CREATE TABLE queued_recipients (
 -- What is due next; held recipients are never due.
 CREATE INDEX queued_recipients_due ON queued_recipients (next_attempt_at) WHERE status <> 'held';
 
--- Append-only, but for retention. The entry of an accepted mail object has its message id as entry id, so that a
--- mail object is accepted once.
+-- Append-only, but for retention, which goes by the entry id: ids grow with time. The entry of an accepted mail
+-- object has its message id as entry id, so that a mail object is accepted once.
 CREATE TABLE journal (
     entry_id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -145,7 +147,6 @@ CREATE TABLE journal (
     keys TEXT NOT NULL,
     is_redacted INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX journal_by_time ON journal (at);
 CREATE INDEX journal_of_session ON journal (session_id) WHERE session_id IS NOT NULL;
 -- Entries about a message, but for the one that has its id.
 CREATE INDEX journal_of_message ON journal (message_id) WHERE message_id <> entry_id;
@@ -156,4 +157,4 @@ CREATE TABLE journal_keys (
     key INTEGER NOT NULL,
     entry_id INTEGER NOT NULL,
     PRIMARY KEY (key, entry_id)
-);
+) WITHOUT ROWID;

@@ -39,7 +39,7 @@ WHERE k.key = :key ORDER BY j.at DESC, j.entry_id DESC;
 
 -- name: prunable_entries
 -- The oldest entries, when they are too old.
-SELECT entry_id, at, keys FROM journal WHERE at < :before ORDER BY at, entry_id LIMIT :limit;
+SELECT entry_id, at, keys FROM journal WHERE entry_id < :before ORDER BY entry_id LIMIT :limit;
 
 -- name: remove_entry
 -- An entry goes.
@@ -48,9 +48,9 @@ DELETE FROM journal WHERE entry_id = :entry_id;
 -- name: redactable_entries
 -- The oldest entries that still show personal data, from where the last redaction came to.
 SELECT entry_id, at, facts, keys FROM journal
-WHERE at >= (SELECT value FROM counters WHERE name = 'redacted_ms') / 1000.0
-    AND at < :before AND is_redacted = 0
-ORDER BY at, entry_id LIMIT :limit;
+WHERE entry_id >= (SELECT value FROM counters WHERE name = 'redacted_id')
+    AND entry_id < :before AND is_redacted = 0
+ORDER BY entry_id LIMIT :limit;
 
 -- name: redact_entry
 -- An entry without personal data.
@@ -58,4 +58,4 @@ UPDATE journal SET facts = :facts, keys = '', is_redacted = 1 WHERE entry_id = :
 
 -- name: note_redacted
 -- All older entries are redacted.
-UPDATE counters SET value = :reached WHERE name = 'redacted_ms' AND value < :reached;
+UPDATE counters SET value = :reached WHERE name = 'redacted_id' AND value < :reached;

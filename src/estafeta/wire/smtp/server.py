@@ -46,11 +46,11 @@ _OUT_OF_ORDER = {
 
 
 @lru_cache(maxsize=64)
-def _offers(options: ServerOptions, is_secure: bool, is_authenticated: bool) -> tuple[str, ...]:
-    """The lines of EHLO: they depend on nothing else of a session."""
+def _hello_reply(text: str, options: ServerOptions, is_secure: bool, is_authenticated: bool) -> Reply:
+    """The reply to EHLO: it depends on nothing else of a session."""
     session = Session(options, is_secure=is_secure, is_authenticated=is_authenticated)
     offers = (extension.offer(session) for extension in EXTENSIONS)
-    return tuple(offer for offer in offers if offer is not None)
+    return Reply(250, None, (text, *(offer for offer in offers if offer is not None)))
 
 
 class ServerEngine:
@@ -231,7 +231,7 @@ class ServerEngine:
         if event.verb == "HELO":
             return Reply.of(250, text)
         session = self._session
-        return Reply(250, None, (text, *_offers(session.options, session.is_secure, session.is_authenticated)))
+        return _hello_reply(text, session.options, session.is_secure, session.is_authenticated)
 
     def help_reply(self, topic: str) -> Reply:
         """What HELP says: the verbs known now, or the syntax of one."""
