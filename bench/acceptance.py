@@ -115,12 +115,13 @@ def start_estafeta(folder: Path) -> Server:
         f'hostname = "mx.bench.test"\ndata = "data"\n[log]\nlevel = "warning"\n'
         f'[[listen]]\nkind = "smtp"\naddress = "127.0.0.1"\nport = {ESTAFETA_PORT}\n'
     )
-    program = [str(Path(sys.executable).parent / "estafeta"), "--config", str(settings)]
+    program = str(Path(sys.executable).parent / "estafeta")
+    environment = {**os.environ, "ESTAFETA_CONFIG": str(settings)}
     (folder / "data").mkdir(mode=0o700)
-    subprocess.run([*program, "domain", "add", "bench.test"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*program, "account", "add", "foo@bench.test", "--generate"], check=True, stdout=subprocess.DEVNULL)
+    for arguments in (["domain", "add", "bench.test"], ["account", "add", "foo@bench.test", "--no-password"]):
+        subprocess.run([program, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
     group = ControlGroup("estafeta")
-    subprocess.Popen([*program, "serve"], preexec_fn=group.enter, stdin=subprocess.DEVNULL)
+    subprocess.Popen([program, "serve"], preexec_fn=group.enter, stdin=subprocess.DEVNULL, env=environment)
     server = Server("Estafeta", ESTAFETA_PORT, "foo@bench.test", group)
     server.wait_until_up()
     return server

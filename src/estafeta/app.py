@@ -30,7 +30,8 @@ from estafeta.net.errors import TlsError
 from estafeta.net.listener import Listener, listen
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
-from estafeta.policy.login import Authenticator, LoginGuard
+from estafeta.policy.guard import LoginGuard
+from estafeta.policy.login import Authenticator
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
 from estafeta.store import accounts, journal

@@ -23,7 +23,8 @@ from estafeta.net.authority import issue
 from estafeta.net.listener import listen
 from estafeta.net.memory import MemoryStream, pair
 from estafeta.net.tls import ServerTls
-from estafeta.policy.login import Authenticator, LoginGuard, LoginSettings
+from estafeta.policy.guard import LoginGuard, LoginSettings
+from estafeta.policy.login import Authenticator
 from estafeta.store import acceptance, accounts, directory, domains, journal, mailboxes
 from estafeta.store.engine import Transaction
 from estafeta.store.records import (

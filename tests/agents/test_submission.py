@@ -14,7 +14,7 @@ import pytest
 
 from estafeta.config.settings import ListenerKind
 from estafeta.mail.address import Address
-from estafeta.policy.login import LoginSettings
+from estafeta.policy.guard import LoginSettings
 from estafeta.store import aliases
 
 FROM_ANA = b"From: Ana <ana@example.org>\r\nSubject: x\r\n\r\nbody\r\n"

@@ -15,10 +15,11 @@ from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
 from estafeta.wire.octets import ReceiveBuffer
 from estafeta.wire.sasl import ClientMechanism, SaslError, client_mechanism
-from estafeta.wire.smtp.client import (
+from estafeta.wire.smtp.client import ClientEngine, stuff_dots
+from estafeta.wire.smtp.data import DataReader
+from estafeta.wire.smtp.dialogue import (
     Answered,
     Challenged,
-    ClientEngine,
     Closing,
     Command,
     Ended,
@@ -26,9 +27,7 @@ from estafeta.wire.smtp.client import (
     Greeted,
     Phase,
     Verb,
-    stuff_dots,
 )
-from estafeta.wire.smtp.data import DataReader
 from estafeta.wire.smtp.replies import MAX_LINE, MAX_LINES, Capabilities, ReplyReader
 
 SENDER = Sender(ReversePath(Address("from", "example.org")))

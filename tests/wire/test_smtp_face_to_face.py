@@ -14,7 +14,8 @@ from estafeta.mail.envelope import Body, Octets, Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.wire import sasl
 from estafeta.wire.smtp import events
-from estafeta.wire.smtp.client import Answered, Challenged, ClientEngine, Event, Phase, Verb, stuff_dots
+from estafeta.wire.smtp.client import ClientEngine, stuff_dots
+from estafeta.wire.smtp.dialogue import Answered, Challenged, Event, Phase, Verb
 from estafeta.wire.smtp.server import ServerEngine
 from estafeta.wire.smtp.session import ServerOptions
 from estafeta.wire.smtp.verbs.auth import challenge

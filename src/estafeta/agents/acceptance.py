@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from estafeta.agents.chronicle import Decision, Reason, Verdict
 from estafeta.agents.draft import Draft, RoutedRecipient
 from estafeta.agents.environment import Role
+from estafeta.agents.peer import Peer
 from estafeta.agents.submission import foreign_author, made_message_id
 from estafeta.mail.envelope import Body
 from estafeta.mail.header import HeaderFacts
@@ -21,9 +21,6 @@ from estafeta.store import acceptance
 from estafeta.store.errors import DirectoryChanged, DiskFull, OverQuota, StoreError
 from estafeta.store.records import Acceptance, Content, EntryKind, Instant, JournalEntry
 from estafeta.wire.smtp.events import EndOfData
-
-if TYPE_CHECKING:
-    from estafeta.agents.session import Session
 
 _ACCEPTED = EnhancedStatusCode(2, 0, 0)
 _TOO_LARGE = Reply.of(552, "message larger than this server takes", "5.3.4")
@@ -56,7 +53,7 @@ class AcceptanceOutcome:
         return self.reply.is_positive
 
 
-async def accept(session: Session, draft: Draft, event: EndOfData) -> AcceptanceOutcome:
+async def accept(peer: Peer, draft: Draft, event: EndOfData) -> AcceptanceOutcome:
     """Check and commit the message; what is refused is kept in the draft's decisions."""
     incoming = draft.incoming
     assert incoming is not None
@@ -67,17 +64,17 @@ async def accept(session: Session, draft: Draft, event: EndOfData) -> Acceptance
         if incoming.failure is not None:
             outcome = _failure(incoming.failure)
         else:
-            refusal = await _refusal(session, draft, event, facts)
-            outcome = refusal or await _commit(session, draft, facts)
+            refusal = await _refusal(peer, draft, event, facts)
+            outcome = refusal or await _commit(peer, draft, facts)
     if not outcome.is_accepted:
-        at = session.environment.clock()
+        at = peer.environment.clock()
         draft.decisions.add(Decision(at, "data", "", outcome.reply, outcome.reason, outcome.detail))
     return outcome
 
 
-async def _refusal(session: Session, draft: Draft, event: EndOfData, facts: HeaderFacts) -> AcceptanceOutcome | None:
+async def _refusal(peer: Peer, draft: Draft, event: EndOfData, facts: HeaderFacts) -> AcceptanceOutcome | None:
     """What is wrong with the content itself."""
-    settings, limits = session.environment.settings, session.environment.limits
+    settings, limits = peer.environment.settings, peer.environment.limits
     assert draft.incoming is not None
     if event.fault is not None:
         return AcceptanceOutcome(_BAD_DATA[event.fault.value], Reason.BAD_DATA, event.fault.value)
@@ -88,25 +85,25 @@ async def _refusal(session: Session, draft: Draft, event: EndOfData, facts: Head
         return AcceptanceOutcome(_HEADER_TOO_LARGE, Reason.HEADER_TOO_LARGE)
     if facts.hops >= limits.hops:  # RFC 5321 §6.3
         return AcceptanceOutcome(_LOOP, Reason.LOOP, f"{facts.hops} Received fields")
-    return await _identity_refusal(session, draft, draft.incoming.head)
+    return await _identity_refusal(peer, draft, draft.incoming.head)
 
 
-async def _identity_refusal(session: Session, draft: Draft, head: bytes) -> AcceptanceOutcome | None:
+async def _identity_refusal(peer: Peer, draft: Draft, head: bytes) -> AcceptanceOutcome | None:
     """Users send as themselves; asked again at the end, because the directory may have changed since MAIL."""
-    account, directory = session.account, session.environment.directory
+    account, directory = peer.account, peer.environment.directory
     if account is None:
         return None
     address = draft.sender.reverse_path.address
     if address is not None and not await directory.may_send_as(account, address):
         return AcceptanceOutcome(NOT_OWN, Reason.NOT_OWN_ADDRESS, str(address))
-    if session.environment.settings.check_author:
+    if peer.environment.settings.check_author:
         author = await foreign_author(directory, account, head)
         if author is not None:
             return AcceptanceOutcome(_NOT_OWN_AUTHOR, Reason.NOT_OWN_ADDRESS, author)
     return None
 
 
-async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> AcceptanceOutcome:
+async def _commit(peer: Peer, draft: Draft, facts: HeaderFacts) -> AcceptanceOutcome:
     """Content, deliveries, queue and journal in one transaction of the store."""
     incoming = draft.incoming
     assert incoming is not None
@@ -118,7 +115,7 @@ async def _commit(session: Session, draft: Draft, facts: HeaderFacts) -> Accepta
     # it is discarded only where the store has said that nothing was done, and swept later otherwise.
     draft.incoming = None
     try:
-        outcome = await _offer(session, draft, facts, content, incoming.head)
+        outcome = await _offer(peer, draft, facts, content, incoming.head)
     except (OverQuota, DiskFull) as error:
         outcome = _failure(error)
     except StoreError as error:
@@ -137,35 +134,33 @@ def _failure(error: StoreError) -> AcceptanceOutcome:
     return AcceptanceOutcome(_TRY_LATER, Reason.STORE_FAILED, str(error))
 
 
-async def _offer(
-    session: Session, draft: Draft, facts: HeaderFacts, content: Content, head: bytes
-) -> AcceptanceOutcome:
+async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content, head: bytes) -> AcceptanceOutcome:
     """Offer the message to the store until the directory stands still; raises StoreError."""
-    environment = session.environment
+    environment = peer.environment
     # The directory may change under us, and each time the routes are found anew; an LMTP client is told of each
     # recipient, so that those without room are left out and the others get their mail.
     for _ in range(3 + len(draft.recipients)):
-        if not await _routes_stand(session, draft):
+        if not await _routes_stand(peer, draft):
             break
-        prepared = _acceptance(session, draft, facts, content)
+        prepared = _acceptance(peer, draft, facts, content)
         try:
             await environment.store.write(partial(acceptance.accept, acceptance=prepared))
         except DirectoryChanged:
             environment.directory.forget()
-            refusal = await _identity_refusal(session, draft, head)
+            refusal = await _identity_refusal(peer, draft, head)
             if refusal is not None:
                 return refusal
         except OverQuota as error:
-            if session.listener.role is not Role.LMTP or not draft.leave_out(error.address):
+            if peer.listener.role is not Role.LMTP or not draft.leave_out(error.address):
                 raise
         else:
             return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
     return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
 
 
-async def _routes_stand(session: Session, draft: Draft) -> bool:
+async def _routes_stand(peer: Peer, draft: Draft) -> bool:
     """Whether the routes that RCPT was answered by still hold; brings them to the newest version."""
-    directory = session.environment.directory
+    directory = peer.environment.directory
     if all(recipient.version == directory.version for recipient in draft.recipients):
         return True
     renewed = []
@@ -177,14 +172,14 @@ async def _routes_stand(session: Session, draft: Draft) -> bool:
     return stands
 
 
-def _acceptance(session: Session, draft: Draft, facts: HeaderFacts, content: Content) -> Acceptance:
+def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content) -> Acceptance:
     """All that the 250 will promise."""
-    environment = session.environment
+    environment = peer.environment
     deliveries, relayings = draft.ends()
     field = facts.message_id
-    if field is None and session.is_submission:
+    if field is None and peer.is_submission:
         field = made_message_id(host=environment.hostname, queue_id=draft.queue_id)
-    told = session.transaction_facts(draft)
+    told = peer.transaction_facts(draft)
     told["size"] = content.size
     told["verdict"] = Verdict.ACCEPT.value
     told["ended"] = "accepted"
@@ -213,7 +208,7 @@ def _acceptance(session: Session, draft: Draft, facts: HeaderFacts, content: Con
         entry=JournalEntry(
             EntryKind.TRANSACTION,
             Instant(draft.started_at),
-            session.session_id,
+            peer.session_id,
             draft.message_id,
             told,
             tuple(keys),

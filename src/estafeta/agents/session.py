@@ -6,9 +6,10 @@ row, the reply goes to the engine. What a message needs to be accepted is in `ac
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from secrets import token_hex
 from typing import Any
 
@@ -17,20 +18,18 @@ import structlog
 from estafeta.agents.acceptance import NOT_OWN, OVER_QUOTA, accept
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
-from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
+from estafeta.agents.environment import Environment, ListenerFacts, Role
 from estafeta.agents.lookup import expand, in_ascii, verify
-from estafeta.agents.submission import missing_fields
+from estafeta.agents.peer import Peer
 from estafeta.mail.address import Address, ForwardPath
-from estafeta.mail.header import HeaderFacts
 from estafeta.mail.reply import Reply
-from estafeta.mail.trace import protocol_word, received
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.stream import Stream
 from estafeta.policy.login import LoginAccepted, RefusalReason
 from estafeta.routing.routes import Refused, Route, ToHost, ToMailbox
 from estafeta.store import journal
 from estafeta.store.errors import StoreError
-from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId, SessionId
+from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId
 from estafeta.wire.sasl import Challenge, SaslError, ServerMechanism, server_mechanism
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.server import ServerEngine
@@ -82,11 +81,9 @@ class Session:
         self.listener = listener
         self.stream = stream
         self._is_closing = is_closing
-        self.session_id = SessionId(environment.store.ids.next_id())
         self.started_at = environment.clock()
-        self.is_trusted = is_trusted(environment.settings, stream.peer)
         self.engine = ServerEngine(options, is_secure=stream.tls is not None)
-        self.account: Address | None = None
+        self.peer = Peer(environment, listener, stream, self.engine)
         self.draft: Draft | None = None
         self.decisions = Decisions()
         self._mechanism: ServerMechanism | None = None
@@ -96,7 +93,6 @@ class Session:
         self._refusals = 0
         self._ended = "lost"
         self._is_waiting = False
-        self._client_facts: dict[str, object] | None = None
 
     # The loop.
 
@@ -108,6 +104,9 @@ class Session:
             self._end_with(_TIMEOUT, Reason.TIMEOUT)
         except ConnectionLost:
             pass
+        except asyncio.CancelledError:
+            self._end_with(_CLOSING, Reason.CLOSING)
+            raise
         except Exception:
             incident = token_hex(4)
             log.exception("session failed", incident=incident, session=self._id_text)
@@ -165,12 +164,7 @@ class Session:
 
     @property
     def _id_text(self) -> str:
-        return self.environment.store.ids.text(self.session_id)
-
-    @property
-    def is_submission(self) -> bool:
-        """The client is one of ours: what it hands in may go anywhere."""
-        return self.listener.role is not Role.LMTP and (self.account is not None or self.is_trusted)
+        return self.environment.store.ids.text(self.peer.session_id)
 
     def decide(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
         """Answer the pending event and keep the decision."""
@@ -178,31 +172,10 @@ class Session:
         (self.draft.decisions if self.draft is not None else self.decisions).add(decision)
         self.engine.answer(reply)
 
-    def client_facts(self) -> dict[str, object]:
-        """Who the client is, as rows of the journal say it; found anew after HELO, STARTTLS and AUTH."""
-        if self._client_facts is None:
-            self._client_facts = self._find_client_facts()
-        return self._client_facts.copy()
-
-    def _find_client_facts(self) -> dict[str, object]:
-        facts: dict[str, object] = {
-            "protocol": "lmtp" if self.listener.role is Role.LMTP else "smtp",
-            "listener": self.listener.name,
-            "peer": str(self.stream.peer),
-        }
-        if self.engine.hello is not None:
-            facts["helo"] = self.engine.hello
-        if self.stream.tls is not None:
-            facts["tls"] = f"{self.stream.tls.version} {self.stream.tls.cipher}"
-        if self.account is not None:
-            facts["account"] = str(self.account)
-        return facts
-
     # Handlers, one for each event.
 
     async def on_hello(self, event: events.Hello) -> None:
         self._drop_draft()
-        self._client_facts = None
         self.engine.answer(self.engine.hello_reply(f"{self.environment.hostname} at your service"))
 
     async def on_faulty(self, event: events.Faulty) -> None:
@@ -231,7 +204,7 @@ class Session:
         self.engine.answer(in_ascii(await verify(self.environment, event.text), smtputf8=event.smtputf8))
 
     async def on_expn(self, event: events.Expn) -> None:
-        if self.account is None and not self.is_trusted:
+        if self.peer.account is None and not self.peer.is_trusted:
             self.decide("expn", event.text, _LOGIN_NEEDED_FOR_EXPN, Reason.LOGIN_NEEDED)
         else:
             self.engine.answer(in_ascii(await expand(self.environment, event.text), smtputf8=event.smtputf8))
@@ -252,8 +225,7 @@ class Session:
             self.engine.end()
             return
         self.engine.tls_started()
-        self.account = None
-        self._client_facts = None
+        self.peer.log_out()
 
     async def on_auth(self, event: events.Auth) -> None:
         tls, environment = self.stream.tls, self.environment
@@ -281,9 +253,8 @@ class Session:
             return
         self._mechanism = None
         if isinstance(result, LoginAccepted):
-            self.account = result.account.address
-            self._client_facts = None
-            self.decide("auth", str(self.account), _LOGGED_IN, Reason.LOGIN_ACCEPTED, mechanism.name)
+            self.peer.log_in(result.account.address)
+            self.decide("auth", str(self.peer.account), _LOGGED_IN, Reason.LOGIN_ACCEPTED, mechanism.name)
             return
         self._faults += 1
         is_later = result.reason in (RefusalReason.LOCKED, RefusalReason.TEMPORARY)
@@ -294,8 +265,8 @@ class Session:
     async def on_mail(self, event: events.Mail) -> None:
         reverse_path = event.sender.reverse_path
         refusal = self._mail_refusal()
-        if refusal is None and self.account is not None:
-            refusal = await self._identity_refusal(self.account, reverse_path.address)
+        if refusal is None and self.peer.account is not None:
+            refusal = await self._identity_refusal(self.peer.account, reverse_path.address)
         if refusal is not None:
             reply, reason = refusal
             self._refusals += 1
@@ -316,12 +287,12 @@ class Session:
             return _CLOSING, Reason.CLOSING
         if self._transactions >= self.environment.limits.transactions:
             return _TOO_MANY_MESSAGES, Reason.TOO_MANY
-        if role is Role.LMTP and not (self.is_trusted or self.stream.peer.is_loopback):
+        if role is Role.LMTP and not (self.peer.is_trusted or self.stream.peer.is_loopback):
             return _NOT_LOCAL, Reason.NOT_LOCAL_CLIENT
-        if role is Role.SUBMISSION and not self.is_trusted:
+        if role is Role.SUBMISSION and not self.peer.is_trusted:
             if settings.require_tls_for_submission and not self.engine.is_secure:
                 return _TLS_NEEDED, Reason.TLS_NEEDED
-            if self.account is None:
+            if self.peer.account is None:
                 return _LOGIN_NEEDED, Reason.LOGIN_NEEDED
         return None
 
@@ -359,7 +330,7 @@ class Session:
         if isinstance(route, Refused):
             return route.reply, Reason.UNKNOWN_RECIPIENT, route.reason
         leaves = isinstance(route, ToHost) or (isinstance(route, ToMailbox) and route.is_relaying)
-        if leaves and not self.is_submission:
+        if leaves and not self.peer.is_submission:
             return _RELAY_DENIED, Reason.RELAY_DENIED, route.reason
         return None
 
@@ -382,35 +353,9 @@ class Session:
             self.environment.store.content.spool(),
             header_limit=limits.header_octets,
             size_limit=limits.message_size,
-            fields_before=self._fields_before,
+            fields_before=partial(self.peer.fields_before, draft),
         )
         self.engine.answer(_SEND_DATA)
-
-    def _fields_before(self, facts: HeaderFacts, head: bytes) -> bytes:
-        """Our Received field, and what a submission lacks."""
-        draft, engine, environment = self.draft, self.engine, self.environment
-        assert draft is not None
-        tls = self.stream.tls
-        at = environment.clock()
-        fields = received(
-            hello=engine.hello or "",
-            peer_ip=self.stream.peer.ip,
-            tls=f"{tls.version} {tls.cipher}" if tls else None,
-            host=environment.hostname,
-            word=protocol_word(
-                lmtp=self.listener.role is Role.LMTP,
-                extended=engine.is_extended,
-                secure=engine.is_secure,
-                authenticated=self.account is not None,
-                smtputf8=draft.sender.smtputf8,
-            ),
-            queue_id=draft.queue_id,
-            recipient=str(draft.recipients[0].forward_path) if len(draft.recipients) == 1 else None,
-            at=at,
-        )
-        if self.is_submission:
-            fields += missing_fields(facts, host=environment.hostname, queue_id=draft.queue_id, at=at)
-        return fields
 
     async def on_content(self, event: events.Content) -> None:
         draft = self.draft
@@ -420,7 +365,7 @@ class Session:
     async def on_end_of_data(self, event: events.EndOfData) -> None:
         draft = self.draft
         assert draft is not None
-        outcome = await accept(self, draft, event)
+        outcome = await accept(self.peer, draft, event)
         if outcome.is_accepted:
             self._accepted += 1
             self.draft = None
@@ -451,37 +396,22 @@ class Session:
                 JournalEntry(
                     EntryKind.TRANSACTION,
                     Instant(draft.started_at),
-                    self.session_id,
+                    self.peer.session_id,
                     None,
-                    self.transaction_facts(draft) | {"ended": "refused"},
+                    self.peer.transaction_facts(draft) | {"ended": "refused"},
                     tuple({str(draft.sender.reverse_path).lower(), *draft.refused_paths} - {""}),
                 )
             )
 
-    def transaction_facts(self, draft: Draft) -> dict[str, object]:
-        """What a transaction's row says, before its end is known."""
-        facts = self.client_facts()
-        facts["reverse_path"] = str(draft.sender.reverse_path)
-        facts["recipients"] = [
-            {
-                "forward_path": str(recipient.forward_path),
-                "route": type(recipient.route).__name__,
-                "reason": recipient.route.reason,
-            }
-            for recipient in draft.recipients
-        ]
-        draft.decisions.add_to(facts)
-        return facts
-
     def _record_session(self) -> None:
-        facts = self.client_facts()
+        facts = self.peer.facts()
         facts["transactions"] = self._transactions
         facts["accepted"] = self._accepted
         facts["ended"] = self._ended
         facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
         self.decisions.add_to(facts)
-        keys = (str(self.account).lower(),) if self.account is not None else ()
-        self._record(JournalEntry(EntryKind.SESSION, Instant(self.started_at), self.session_id, None, facts, keys))
+        keys = (str(self.peer.account).lower(),) if self.peer.account is not None else ()
+        self._record(JournalEntry(EntryKind.SESSION, Instant(self.started_at), self.peer.session_id, None, facts, keys))
 
     def _record(self, entry: JournalEntry) -> None:
         self.environment.store.write_later(lambda tx: journal.record(tx, entry))

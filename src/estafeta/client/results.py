@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from estafeta.mail.address import ForwardPath
 from estafeta.mail.reply import Reply
-from estafeta.wire.smtp.client import Answered, Closing, Event, Verb
+from estafeta.wire.smtp.dialogue import Answered, Closing, Event, Verb
 
 
 @dataclass(frozen=True, slots=True)

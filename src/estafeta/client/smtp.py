@@ -29,17 +29,8 @@ from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import TlsFacts, client_context
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
 from estafeta.wire.sasl import SCRAM_SHA_256_PLUS, SaslError, choose_mechanism, client_mechanism
-from estafeta.wire.smtp.client import (
-    Answered,
-    Challenged,
-    ClientEngine,
-    Closing,
-    Ended,
-    Event,
-    Greeted,
-    Phase,
-    is_wire_form,
-)
+from estafeta.wire.smtp.client import ClientEngine, is_wire_form
+from estafeta.wire.smtp.dialogue import Answered, Challenged, Closing, Ended, Event, Greeted, Phase
 from estafeta.wire.smtp.replies import Capabilities
 
 # Commands sent before their replies are read. Their replies stay far below what a stream takes in unread,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from estafeta.wire.smtp.client import Verb
+from estafeta.wire.smtp.dialogue import Verb
 
 
 @dataclass(frozen=True, slots=True)

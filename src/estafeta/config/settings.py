@@ -17,7 +17,7 @@ from estafeta.agents.settings import ReceptionSettings, SmtpLimits
 from estafeta.config.location import DEFAULT_DATA
 from estafeta.mail.address import AddressError, parse_domain
 from estafeta.net.listener import ConnectionLimits
-from estafeta.policy.login import LoginSettings
+from estafeta.policy.guard import LoginSettings
 from estafeta.routing.routes import RouteRule
 
 

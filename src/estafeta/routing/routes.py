@@ -27,6 +27,10 @@ class RouteRule:
         return self.domain in ("*", domain)
 
 
+MAX_ENDS_TOLD = 20
+"""Ends of an alias that the journal names one by one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToMailbox:
     """Ends here, in a mailbox of ours."""
@@ -39,6 +43,11 @@ class ToMailbox:
     has_quota: bool = False
     """Whether there is room must be asked each time."""
 
+    @property
+    def text(self) -> str:
+        """For the journal."""
+        return f"mailbox of {self.account}"
+
 
 @dataclass(frozen=True, slots=True)
 class ToHost:
@@ -48,6 +57,11 @@ class ToHost:
     address: ForwardPath
     reason: str
 
+    @property
+    def text(self) -> str:
+        """For the journal."""
+        return f"<{self.address}> by way of {self.destination}"
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -55,6 +69,11 @@ class Refused:
 
     reply: Reply
     reason: str
+
+    @property
+    def text(self) -> str:
+        """For the journal."""
+        return f"refused with {self.reply}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,13 @@ class Expansion:
     alias: Address
     ends: tuple[ToMailbox | ToHost, ...]
     reason: str
+
+    @property
+    def text(self) -> str:
+        """For the journal: the first ends, and how many more there are."""
+        told = ", ".join(end.text for end in self.ends[:MAX_ENDS_TOLD])
+        more = len(self.ends) - MAX_ENDS_TOLD
+        return f"{told} and {more} more" if more > 0 else told
 
 
 Route = ToMailbox | ToHost | Expansion | Refused

@@ -12,14 +12,27 @@ import base64
 import re
 from collections import deque
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 from estafeta.mail.address import ForwardPath
 from estafeta.mail.envelope import Body, Sender
 from estafeta.mail.reply import Reply
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
 from estafeta.wire.sasl import ClientMechanism
+from estafeta.wire.smtp.dialogue import (
+    GROUPABLE,
+    HELLOS,
+    LEGAL,
+    Answered,
+    Challenged,
+    Closing,
+    Command,
+    Ended,
+    Event,
+    Greeted,
+    Phase,
+    Verb,
+)
 from estafeta.wire.smtp.replies import Capabilities, ReplyReader
 
 # RFC 5321 §4.5.3.1.4, with CRLF. Longer initial responses are sent after the first challenge (RFC 4954 §4).
@@ -28,110 +41,6 @@ _MAX_COMMAND: Final = 512
 _FINAL_DOT: Final = b".\r\n"
 # RFC 3461 §4: xtext = *( xchar / hexchar )
 _NOT_XCHAR: Final = re.compile(r"[^!-*,-<>-~]")
-
-
-class Verb(StrEnum):
-    """What a reply can be an answer to."""
-
-    EHLO = "EHLO"
-    HELO = "HELO"
-    LHLO = "LHLO"
-    STARTTLS = "STARTTLS"
-    AUTH = "AUTH"
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    CONTENT = "content"
-    """The final dot."""
-    RSET = "RSET"
-    NOOP = "NOOP"
-    VRFY = "VRFY"
-    EXPN = "EXPN"
-    HELP = "HELP"
-    QUIT = "QUIT"
-
-
-# RFC 2920 §3.1: these may stand inside a group; all others end one. (The content may begin a group.)
-_GROUPABLE: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.RSET, Verb.CONTENT})
-_HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO, Verb.LHLO})
-
-
-class Phase(StrEnum):
-    """Where the session stands, all that was sent being taken for granted."""
-
-    CONNECTED = "before the greeting"
-    GREETED = "before EHLO"
-    READY = "outside a transaction"
-    TRANSACTION = "inside a transaction"
-    CONTENT = "before the content"
-    SECURING = "before the TLS handshake"
-    CLOSED = "closed"
-
-
-# Which verb is legal in which phase (RFC 5321 §4.1.4).
-LEGAL: Final[dict[Verb, frozenset[Phase]]] = {
-    Verb.EHLO: frozenset({Phase.GREETED, Phase.READY}),
-    Verb.HELO: frozenset({Phase.GREETED, Phase.READY}),
-    Verb.LHLO: frozenset({Phase.GREETED, Phase.READY}),
-    Verb.STARTTLS: frozenset({Phase.READY}),
-    Verb.AUTH: frozenset({Phase.READY}),
-    Verb.MAIL: frozenset({Phase.READY}),
-    Verb.RCPT: frozenset({Phase.TRANSACTION}),
-    Verb.DATA: frozenset({Phase.TRANSACTION}),
-    Verb.CONTENT: frozenset({Phase.CONTENT}),
-    Verb.RSET: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-    Verb.NOOP: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-    Verb.VRFY: frozenset({Phase.READY, Phase.TRANSACTION}),
-    Verb.EXPN: frozenset({Phase.READY, Phase.TRANSACTION}),
-    Verb.HELP: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-    Verb.QUIT: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that was sent. `forward_path` is set for RCPT, and for the final dot with LMTP."""
-
-    verb: Verb
-    forward_path: ForwardPath | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Greeted:
-    """The server's first reply. Where it is not positive, only `quit` may follow (RFC 5321 §3.1)."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A command has its reply."""
-
-    command: Command
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
-class Challenged:
-    """AUTH goes on: send what `answer` gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """421: the server closes the connection (RFC 5321 §3.8). `unanswered` commands will not be answered."""
-
-    reply: Reply
-    unanswered: tuple[Command, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The octets ended. `unanswered` commands were not answered; empty after a proper QUIT."""
-
-    unanswered: tuple[Command, ...]
-
-
-Event: TypeAlias = Greeted | Answered | Challenged | Closing | Ended
 
 
 @dataclass(slots=True)
@@ -527,9 +436,9 @@ class ClientEngine:
         if not self.can("PIPELINING"):
             raise LocalProtocolError(f"{verb} before {last} was answered")
         # RFC 2920 §3.1, and RFC 3207 §4, RFC 4954 §4 for their commands
-        if last not in _GROUPABLE:
+        if last not in GROUPABLE:
             raise LocalProtocolError(f"{verb} in one group after {last}")
-        if verb in _HELLOS:
+        if verb in HELLOS:
             raise LocalProtocolError(f"{verb} before earlier commands were answered")
 
     def _command(

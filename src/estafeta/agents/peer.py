@@ -1,0 +1,105 @@
+"""The other side of one SMTP or LMTP session: who it is, what it may do, and what is written down about it."""
+
+from __future__ import annotations
+
+from estafeta.agents.draft import Draft
+from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
+from estafeta.agents.submission import missing_fields
+from estafeta.mail.address import Address
+from estafeta.mail.header import HeaderFacts
+from estafeta.mail.trace import protocol_word, received
+from estafeta.net.stream import Stream
+from estafeta.net.tls import TlsFacts
+from estafeta.store.records import SessionId
+from estafeta.wire.smtp.server import ServerEngine
+
+
+class Peer:
+    """The client of a session."""
+
+    def __init__(self, environment: Environment, listener: ListenerFacts, stream: Stream, engine: ServerEngine) -> None:
+        self.environment = environment
+        self.listener = listener
+        self.stream = stream
+        self.engine = engine
+        self.session_id = SessionId(environment.store.ids.next_id())
+        self.is_trusted = is_trusted(environment.settings, stream.peer)
+        """Its network may relay and submit without a login."""
+        self.account: Address | None = None
+        """Who it has logged in as."""
+        self._facts: dict[str, object] | None = None
+        self._known: tuple[str | None, TlsFacts | None, Address | None] | None = None
+
+    def log_in(self, account: Address) -> None:
+        """The client has proved who it is."""
+        self.account = account
+
+    def log_out(self) -> None:
+        """What was said before TLS counts no more."""
+        self.account = None
+
+    @property
+    def is_submission(self) -> bool:
+        """The client is one of ours: what it hands in may go anywhere."""
+        return self.listener.role is not Role.LMTP and (self.account is not None or self.is_trusted)
+
+    def facts(self) -> dict[str, object]:
+        """Who the client is, as rows of the journal say it; found anew when it has said more of itself."""
+        known = (self.engine.hello, self.stream.tls, self.account)
+        if self._facts is None or self._known != known:
+            self._facts, self._known = self._find_facts(), known
+        return self._facts.copy()
+
+    def _find_facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "protocol": "lmtp" if self.listener.role is Role.LMTP else "smtp",
+            "listener": self.listener.name,
+            "peer": str(self.stream.peer),
+        }
+        if self.engine.hello is not None:
+            facts["helo"] = self.engine.hello
+        if self.stream.tls is not None:
+            facts["tls"] = f"{self.stream.tls.version} {self.stream.tls.cipher}"
+        if self.account is not None:
+            facts["account"] = str(self.account)
+        return facts
+
+    def fields_before(self, draft: Draft, facts: HeaderFacts, head: bytes) -> bytes:
+        """Our Received field, and what a submission lacks."""
+        engine, environment = self.engine, self.environment
+        tls = self.stream.tls
+        at = environment.clock()
+        fields = received(
+            hello=engine.hello or "",
+            peer_ip=self.stream.peer.ip,
+            tls=f"{tls.version} {tls.cipher}" if tls else None,
+            host=environment.hostname,
+            word=protocol_word(
+                lmtp=self.listener.role is Role.LMTP,
+                extended=engine.is_extended,
+                secure=engine.is_secure,
+                authenticated=self.account is not None,
+                smtputf8=draft.sender.smtputf8,
+            ),
+            queue_id=draft.queue_id,
+            recipient=str(draft.recipients[0].forward_path) if len(draft.recipients) == 1 else None,
+            at=at,
+        )
+        if self.is_submission:
+            fields += missing_fields(facts, host=environment.hostname, queue_id=draft.queue_id, at=at)
+        return fields
+
+    def transaction_facts(self, draft: Draft) -> dict[str, object]:
+        """What a transaction's row says, before its end is known."""
+        facts = self.facts()
+        facts["reverse_path"] = str(draft.sender.reverse_path)
+        facts["recipients"] = [
+            {
+                "forward_path": str(recipient.forward_path),
+                "route": recipient.route.text,
+                "reason": recipient.route.reason,
+            }
+            for recipient in draft.recipients
+        ]
+        draft.decisions.add_to(facts)
+        return facts

@@ -1,0 +1,77 @@
+"""What the server's side of a mechanism says next, the names of the mechanisms, and the error of both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+SCRAM_SHA_256_PLUS: Final = "SCRAM-SHA-256-PLUS"
+SCRAM_SHA_256: Final = "SCRAM-SHA-256"
+PLAIN: Final = "PLAIN"
+LOGIN: Final = "LOGIN"
+
+MECHANISMS: Final = (SCRAM_SHA_256_PLUS, SCRAM_SHA_256, PLAIN, LOGIN)
+"""All that are known here, the best first."""
+SERVER_MECHANISMS: Final = MECHANISMS
+"""What a server can offer, the best first."""
+
+
+class SaslError(Exception):
+    """The client's side cannot go on, or a mechanism was driven out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Send these octets to the client, and give its response to `step`."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPassword:
+    """Check the password, then call `password_checked`.
+
+    `authorization` is whom the client wants to act for, empty when for itself; the owner decides on it.
+    """
+
+    identity: str
+    authorization: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"CheckPassword({self.identity!r}, {self.authorization!r}, password=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchKeys:
+    """Fetch the SCRAM keys of the identity, or make up such that fit none, then call `keys_found`.
+
+    `authorization` is whom the client wants to act for, empty when for itself; the owner decides on it.
+    """
+
+    identity: str
+    authorization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """The client is who it says. `octets` are additional data for a protocol whose success reply can carry
+    some; SMTP, POP3 and IMAP cannot (RFC 4422 §3.6), so the mechanisms here send theirs as a last challenge.
+    """
+
+    identity: str
+    octets: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The exchange failed. The reason is for the journal, not for the peer.
+
+    `is_malformed` parts what is no message of this mechanism from a login that was refused.
+    """
+
+    reason: str
+    is_malformed: bool = False
+
+
+Step: TypeAlias = Challenge | CheckPassword | FetchKeys | Success | Failure
