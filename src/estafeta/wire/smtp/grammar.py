@@ -117,6 +117,20 @@ def hello_name(argument: bytes) -> str:
     return name
 
 
+def question(argument: bytes, verb: str) -> tuple[str, bool]:
+    """The argument of VRFY or EXPN, and whether SMTPUTF8 stood behind it."""
+    try:
+        text = argument.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise _bad("argument is not UTF-8", "5.5.2") from None
+    # RFC 6531 §3.7.4.2: SMTPUTF8 as the last word allows UTF-8 in the reply.
+    smtputf8 = text.upper().endswith(" SMTPUTF8")
+    text = text[:-9].rstrip() if smtputf8 else text
+    if not text:
+        raise _bad(f"{verb} needs an argument", "5.5.4")
+    return text, smtputf8
+
+
 _XCHAR = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 
 

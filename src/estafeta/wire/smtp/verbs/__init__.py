@@ -5,14 +5,16 @@ from __future__ import annotations
 from estafeta.wire.smtp.session import Verb
 from estafeta.wire.smtp.verbs.auth import AUTH
 from estafeta.wire.smtp.verbs.data import DATA
+from estafeta.wire.smtp.verbs.expn import EXPN
 from estafeta.wire.smtp.verbs.hello import EHLO, HELO, LHLO
-from estafeta.wire.smtp.verbs.lookup import EXPN, HELP, VRFY
+from estafeta.wire.smtp.verbs.help import HELP
 from estafeta.wire.smtp.verbs.mail import MAIL
 from estafeta.wire.smtp.verbs.noop import NOOP
 from estafeta.wire.smtp.verbs.quit import QUIT
 from estafeta.wire.smtp.verbs.rcpt import RCPT
 from estafeta.wire.smtp.verbs.rset import RSET
 from estafeta.wire.smtp.verbs.starttls import STARTTLS
+from estafeta.wire.smtp.verbs.vrfy import VRFY
 
 VERBS: tuple[Verb, ...] = (
     HELO,
