@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def rendered() -> str:
     for path, command in commands(estafeta, click.Context(estafeta), "estafeta"):
         context = click.Context(command, info_name=path)
         usage = " ".join(command.collect_usage_pieces(context))
-        text = re.sub(r"(?<!\n)\n(?!\n)", " ", (command.help or "").strip())
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or ""))
         assert text, f"{path} has no help"
         if isinstance(command, click.Group):
             sections.append(f"### {path}\n\n{text}")
