@@ -54,6 +54,17 @@ def test_fields_are_unfolded_and_decoded_for_people() -> None:
     assert authors(MESSAGE) == ("jose@example.org", "luis@example.org")
 
 
+@pytest.mark.parametrize("body", [b"=?utf-8?b?a?=", b"=?bogus?q?x?=", b"=?utf-8?q?=ff?=", b"\xff"])
+def test_broken_encoded_words_are_shown_somehow(body: bytes) -> None:
+    found = field(b"Subject: " + body + b"\r\n\r\n", "subject")
+    assert found is not None and found.text
+
+
+def test_an_author_in_endless_comments_is_nobody() -> None:
+    assert authors(b"From: " + b"(" * 10_000 + b"\r\n\r\n") == ("",)
+    assert authors(b"From: " + b"a@example.org," * 10_000 + b"\r\n\r\n") == ("",)
+
+
 def test_a_message_id_of_another_field_is_not_taken() -> None:
     assert header_facts(b"Message-ID:\r\nSubject: <not@this>\r\n\r\n").message_id is None
 

@@ -182,6 +182,15 @@ def test_what_is_wrong_is_answered_and_the_session_stays_where_it_was(owner: Own
     assert say(owner, HELLO, line, MAIL) == [250, code, 250]
 
 
+@pytest.mark.parametrize(
+    "argument",
+    ["<" + "@a," * 600 + "x", "<" + "@a" * 900, '<"' + "\\a" * 900, "<" + "a." * 900 + ">", "<a@" + "a-" * 900 + ">"],
+)
+def test_a_path_made_to_be_slow_is_answered_at_once(owner: Owner, argument: str) -> None:
+    # A pattern that tries every way to part the text would not come back within the life of the test run.
+    assert say(owner, HELLO, MAIL, f"RCPT TO:{argument}") == [250, 250, 501]
+
+
 def test_utf8_addresses_need_smtputf8_and_then_come_through(owner: Owner) -> None:
     assert say(owner, HELLO, "MAIL FROM:<ñ@españa.example> SMTPUTF8", "RCPT TO:<josé@example.org>") == [250] * 3
     transaction = owner.engine.transaction

@@ -31,7 +31,7 @@ class Fault(Exception):
 MAX_PATH = 512  # RFC 5321 §4.5.3.1.3 says 256; long addresses of lists (VERP, SRS) pass it in the world
 
 # RFC 5321 §4.1.2: Path = "<" [ A-d-l ":" ] Mailbox ">"; the source route is read and ignored (§4.1.1.3).
-_PATH = re.compile(r'<(?:@[^<>":]+(?:,@[^<>":]+)*:)?((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>')
+_PATH = re.compile(r'<(?:@[^<>":,@]+(?:,@[^<>":,@]+)*:)?((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>')
 # RFC 5321 §4.1.2: esmtp-param = esmtp-keyword ["=" esmtp-value]; RFC 6531 §3.3 adds UTF-8 to the value.
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*)(?:=([^\x00-\x20=\x7f]+))?")
 
