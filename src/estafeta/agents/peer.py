@@ -30,14 +30,6 @@ class Peer:
         self._facts: dict[str, object] | None = None
         self._known: tuple[str | None, TlsFacts | None, Address | None] | None = None
 
-    def log_in(self, account: Address) -> None:
-        """The client has proved who it is."""
-        self.account = account
-
-    def log_out(self) -> None:
-        """What was said before TLS counts no more."""
-        self.account = None
-
     @property
     def is_submission(self) -> bool:
         """The client is one of ours: what it hands in may go anywhere."""

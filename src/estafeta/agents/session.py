@@ -225,7 +225,7 @@ class Session:
             self.engine.end()
             return
         self.engine.tls_started()
-        self.peer.log_out()
+        self.peer.account = None
 
     async def on_auth(self, event: events.Auth) -> None:
         tls, environment = self.stream.tls, self.environment
@@ -253,7 +253,7 @@ class Session:
             return
         self._mechanism = None
         if isinstance(result, LoginAccepted):
-            self.peer.log_in(result.account.address)
+            self.peer.account = result.account.address
             self.decide("auth", str(self.peer.account), _LOGGED_IN, Reason.LOGIN_ACCEPTED, mechanism.name)
             return
         self._faults += 1

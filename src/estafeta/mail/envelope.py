@@ -1,4 +1,4 @@
-"""The mail object: envelope and content (RFC 5321 §2.3.1)."""
+"""The envelope of a mail object, as MAIL and RCPT say it (RFC 5321 §2.3.1)."""
 
 from __future__ import annotations
 
@@ -36,16 +36,3 @@ class Recipient:
     """What one RCPT said."""
 
     forward_path: ForwardPath
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One sender, one or more recipients."""
-
-    sender: Sender
-    recipients: tuple[Recipient, ...]
-
-    @property
-    def reverse_path(self) -> ReversePath:
-        """Where notifications go."""
-        return self.sender.reverse_path

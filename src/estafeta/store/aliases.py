@@ -23,14 +23,6 @@ def add(tx: Transaction, address: Address, members: Sequence[Address]) -> Alias:
     return _keep_members(tx, address, members)
 
 
-def set_members(tx: Transaction, address: Address, members: Sequence[Address]) -> Alias:
-    """Replace the members of an alias. Raises NotFound, StoreError without a member."""
-    if find(tx, address) is None:
-        raise NotFound(f"there is no alias {key_of(address)}")
-    tx.do(_sql.remove_members, address=key_of(address))
-    return _keep_members(tx, address, members)
-
-
 def find(tx: Transaction, address: Address) -> Alias | None:
     """The alias of this address."""
     rows = tx.run(_sql.find_alias, address=key_of(address))

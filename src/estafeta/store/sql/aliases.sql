@@ -6,10 +6,6 @@ INSERT INTO addresses (address, domain_id, account_id) VALUES (:address, :domain
 -- One member of an alias, and the form in which it is looked for.
 INSERT INTO alias_members (alias, position, member, lowered) VALUES (:alias, :position, :member, :lowered);
 
--- name: remove_members
--- All members of an alias go.
-DELETE FROM alias_members WHERE alias = :address;
-
 -- name: find_alias
 -- The members of one alias in their order.
 SELECT member FROM alias_members WHERE alias = :address ORDER BY position;
