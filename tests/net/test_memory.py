@@ -118,3 +118,15 @@ def test_both_kinds_of_stream_fit_the_type() -> None:
         assert stream.pending == 0
 
     asyncio.run(main())
+
+
+def test_each_end_sees_the_certificates_of_the_other_under_tls(run: Run) -> None:
+    async def main() -> None:
+        client, server = pair()
+        server.certificates = (b"leaf", b"authority")
+        assert not client.peer_chain
+        await asyncio.gather(client.start_tls(timeout=5), server.start_tls(server_side=True, timeout=5))
+        assert client.peer_chain == (b"leaf", b"authority")
+        assert not server.peer_chain
+
+    run(main())

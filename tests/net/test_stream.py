@@ -8,9 +8,12 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.net.certificates import certify
 
 from estafeta.net.authority import Issued
 from estafeta.net.errors import ConnectFailed, ConnectionLost, DeadlinePassed, TlsError
@@ -277,6 +280,63 @@ def test_starttls_secures_both_ends_and_both_see_the_same_channel(run: Run, issu
             assert ours.server_name == "mail.example.org"
             assert ours.channel_binding == tls.channel_binding
             assert ours.channel_binding is not None and len(ours.channel_binding) == 32
+            await stream.close()
+
+    run(main())
+
+
+def test_the_certificates_that_the_other_end_showed_are_there_leaf_first(run: Run, issued: Issued) -> None:
+    async def main() -> None:
+        tls = ServerTls(issued.certificate, issued.key)
+        shown = [
+            ssl.PEM_cert_to_DER_cert(f"{part}-----END CERTIFICATE-----\n")
+            for part in issued.certificate.read_text().split("-----END CERTIFICATE-----\n")
+            if part.strip()
+        ]
+        assert len(shown) == 2
+        chains: asyncio.Future[tuple[bytes, ...]] = asyncio.get_running_loop().create_future()
+
+        async def serve(stream: SocketStream) -> None:
+            chains.set_result(stream.peer_chain)
+            await until_end(stream)
+
+        async with listening(serve, tls=tls) as listener:
+            for context in (client_context(verify=False), client_context(issued.authority)):
+                chains = asyncio.get_running_loop().create_future()
+                stream = await connect("127.0.0.1", listener.port)
+                assert stream.peer_chain == ()
+                await stream.start_tls(context, server_hostname="localhost", timeout=5)
+                assert list(stream.peer_chain) == shown
+                assert await chains == ()  # the client showed none
+                await stream.close()
+
+    run(main())
+
+
+def test_a_client_shows_its_certificate_to_a_server_that_asks(run: Run, issued: Issued, tmp_path: Path) -> None:
+    async def main() -> None:
+        ours = certify("mail.example.net", names=("mail.example.net",), now=datetime.now(UTC))
+        certificate, key = ours.write(tmp_path)
+        chains: asyncio.Future[tuple[bytes, ...]] = asyncio.get_running_loop().create_future()
+        asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        asking.load_cert_chain(issued.certificate, issued.key)
+        asking.load_verify_locations(certificate)
+        asking.verify_mode = ssl.CERT_OPTIONAL
+
+        async def serve(stream: SocketStream) -> None:
+            await stream.receive()
+            stream.send(b"220 go\r\n")
+            await stream.start_tls(asking, server_side=True, timeout=5)
+            chains.set_result(stream.peer_chain)
+            await until_end(stream)
+
+        async with listening(serve) as listener:
+            stream = await connect("127.0.0.1", listener.port)
+            stream.send(b"STARTTLS\r\n")
+            assert await stream.receive() == b"220 go\r\n"
+            context = client_context(verify=False, certificate=certificate, key=key)
+            await stream.start_tls(context, server_hostname="localhost", timeout=5)
+            assert await chains == (ours.der,)
             await stream.close()
 
     run(main())

@@ -14,12 +14,21 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from tests.net.certificates import certify
 
 from estafeta.net.authority import Issued, issue
 from estafeta.net.errors import ConnectionLost, TlsError
 from estafeta.net.listener import listen
 from estafeta.net.stream import SocketStream, connect
-from estafeta.net.tls import MinimumTls, ServerTls, client_context, end_point_binding
+from estafeta.net.tls import (
+    CertificateFault,
+    CertificateRefused,
+    MinimumTls,
+    ServerTls,
+    client_context,
+    end_point_binding,
+    matching_name,
+)
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -160,3 +169,54 @@ def test_the_minimum_version_holds(run: Run, issued: Issued, minimum: MinimumTls
 def test_an_authority_file_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(TlsError, match=rf"authority file {tmp_path}/none\.pem: No such file"):
         client_context(tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "fits"),
+    [
+        (("mx.example.org",), ("mx.example.org",), True),
+        (("MX.example.org",), ("mx.EXAMPLE.org",), True),
+        (("*.example.org",), ("mx.example.org",), True),
+        (("*.example.org",), ("a.mx.example.org",), False),
+        (("*.example.org",), ("example.org",), False),
+        (("*.example.org",), (".example.org",), True),
+        (("a.b.example.org",), (".example.org",), True),
+        (("example.org",), (".example.org",), False),
+        (("badexample.org",), (".example.org",), False),
+        (("192.0.2.1",), ("192.0.2.1",), True),
+        (("2001:db8::1",), ("2001:db8::1",), True),
+        (("*.0.2.1",), ("192.0.2.1",), False),
+        (("192.0.2.1",), ("mx.example.org",), False),
+        (("a.example", "b.example"), ("c.example", "b.example"), True),
+        ((), ("leaf",), False),
+    ],
+)
+def test_a_certificate_is_for_the_names_in_it(has: tuple[str, ...], wanted: tuple[str, ...], fits: bool) -> None:
+    leaf = certify("leaf", names=has).certificate
+    if fits:
+        assert matching_name(leaf, wanted) in has
+    else:
+        with pytest.raises(CertificateRefused) as refused:
+            matching_name(leaf, wanted)
+        assert refused.value.fault is CertificateFault.NAME
+
+
+def test_the_common_name_counts_only_where_asked_for_and_without_other_names() -> None:
+    bare = certify("mx.example.org").certificate
+    assert matching_name(bare, ["mx.example.org"], common_name=True) == "mx.example.org"
+    with pytest.raises(CertificateRefused):
+        matching_name(bare, ["mx.example.org"])
+    named = certify("mx.example.org", names=("other.example",)).certificate
+    with pytest.raises(CertificateRefused):
+        matching_name(named, ["mx.example.org"], common_name=True)
+
+
+def test_a_client_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    certificate, key = certify("a").write(tmp_path)
+    assert client_context(verify=False, certificate=certificate, key=key)
+    certify("b").write(tmp_path)
+    certificate.write_bytes(certify("c").certificate.public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(TlsError, match=r"client certificate .*made\.pem with key .*made\.key: "):
+        client_context(verify=False, certificate=certificate, key=key)
+    with pytest.raises(TlsError, match=r"client certificate .*none\.pem: No such file"):
+        client_context(verify=False, certificate=tmp_path / "none.pem")

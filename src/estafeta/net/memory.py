@@ -135,10 +135,12 @@ class MemoryTransport(asyncio.Transport):
 class MemoryStream(SocketStream):
     """One end of a connection that is only memory; `pair` makes two."""
 
-    __slots__ = ("_offer", "_wire")
+    __slots__ = ("_offer", "_wire", "certificates")
 
     def __init__(self) -> None:
         super().__init__()
+        self.certificates: tuple[bytes, ...] = ()
+        """What this end shows the other in TLS, in DER form."""
         self._wire: MemoryTransport | None = None
         self._offer: asyncio.Future[str | None] = self._loop.create_future()
 
@@ -147,6 +149,13 @@ class MemoryStream(SocketStream):
         super().connection_made(transport)
         assert isinstance(transport, MemoryTransport)
         self._wire = transport
+
+    @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """What the other end shows; see Stream.peer_chain."""
+        if self._tls is None or self._wire is None or self._wire.other is None:
+            return ()
+        return self._wire.other._stream.certificates
 
     def cut(self) -> None:
         """Break the line: both ends see a reset."""

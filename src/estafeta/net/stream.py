@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from estafeta.net.address import NOWHERE, PeerAddress, peer_address
 from estafeta.net.errors import ConnectFailed, ConnectionLost, DeadlinePassed, TlsError
-from estafeta.net.tls import TlsFacts, handshake_reason, tls_facts
+from estafeta.net.tls import TlsFacts, handshake_error, peer_chain, tls_facts
 
 # Octets received and not yet taken before reading stops: a read or a few of a transport (uvloop reads up to
 # 256 KiB at once), so that a session that is busy with a commit does not make the peer wait.
@@ -44,6 +44,10 @@ class Stream(Protocol):
     @property
     def tls(self) -> TlsFacts | None:
         """What was agreed about TLS; None in the clear."""
+
+    @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the other end showed, in DER form, its own first; none in the clear."""
 
     @property
     def pending(self) -> int:
@@ -157,6 +161,14 @@ class SocketStream(asyncio.Protocol):
     def tls(self) -> TlsFacts | None:
         """What was agreed about TLS; None in the clear."""
         return self._tls
+
+    @property
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the other end showed, in DER form, its own first; none in the clear."""
+        if self._transport is None or self._tls is None:
+            return ()
+        connection = self._transport.get_extra_info("ssl_object")
+        return () if connection is None else peer_chain(connection)
 
     @property
     def pending(self) -> int:
@@ -396,7 +408,7 @@ class SocketStream(asyncio.Protocol):
             raise DeadlinePassed("TLS handshake") from error
         except ssl.SSLError as error:
             self._gone()
-            raise TlsError(handshake_reason(error)) from error
+            raise handshake_error(error) from error
         except OSError as error:
             self._gone()
             raise ConnectionLost("TLS handshake") from error

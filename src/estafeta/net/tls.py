@@ -7,14 +7,18 @@ certificate loaded last, so a reload needs no restart and no one has to be told 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from estafeta.net.errors import TlsError
 
@@ -24,6 +28,45 @@ MinimumTls: TypeAlias = Literal["1.2", "1.3"]
 # is free to send in the clear, it is better than nothing. TLS 1.3 has its own list, all of it good.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!AESCCM"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED; _HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH.
+_EXPIRED = (9, 10)
+_MISMATCHED = (62, 64)
+# What OpenSSL's own certificate objects call the DER form.
+_DER = 2
+
+
+class CertificateFault(StrEnum):
+    """What is wrong with a certificate."""
+
+    NAME = "name"
+    """It is for another name."""
+    EXPIRED = "expired"
+    """Its time, or that of a certificate above it, is over or has not come."""
+    UNTRUSTED = "untrusted"
+    """No chain leads to an authority that is trusted, or something in the chain forbids it."""
+    TLSA = "tlsa"
+    """No TLSA record of the DNS speaks for it (RFC 6698)."""
+
+
+class CertificateRefused(TlsError):
+    """The peer's certificate is not accepted."""
+
+    def __init__(self, fault: CertificateFault, reason: str) -> None:
+        super().__init__(f"certificate not accepted: {reason}")
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class TlsClientSettings:
+    """What this host shows and trusts when it is the client of another mail server."""
+
+    certificate: Path | None = None
+    """PEM file with a certificate and its chain, shown to servers that ask for one; none when left out."""
+    key: Path | None = None
+    """PEM file with the private key of that certificate; left out when it is in the same file."""
+    ca_file: Path | None = None
+    """PEM file of the authorities trusted where a certificate is checked; the system's when left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +190,23 @@ def _server_context(minimum: MinimumTls) -> ssl.SSLContext:
     return context
 
 
-def client_context(ca_file: Path | None = None, *, verify: bool = True) -> ssl.SSLContext:
+def client_context(
+    ca_file: Path | None = None, *, verify: bool = True, certificate: Path | None = None, key: Path | None = None
+) -> ssl.SSLContext:
     """A context for connecting: TLS 1.2 and up, checked against `ca_file` or the system's authorities.
 
     Without `verify` any certificate will do, as opportunistic TLS between MTAs has it (RFC 7435).
-    Raises TlsError when `ca_file` cannot be used.
+    `certificate` and `key` are shown to servers that ask. Raises TlsError when a file cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            with_key = f" with key {key}" if key is not None else ""
+            raise TlsError(f"client certificate {certificate}{with_key}: {_reason(error)}") from error
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -191,6 +242,46 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
         return ()
     addresses = alternative.get_values_for_type(x509.IPAddress)
     return (*alternative.get_values_for_type(x509.DNSName), *(str(address) for address in addresses))
+
+
+def matching_name(leaf: x509.Certificate, wanted: Iterable[str], *, common_name: bool = False) -> str:
+    """The name of a certificate that is one of those wanted: host names, IP addresses, `.example.org` for all below it.
+
+    With `common_name`, that of the subject stands in where the certificate has no DNS names (RFC 6125 §6.4.4).
+    Raises CertificateRefused.
+    """
+    try:
+        names = _names(leaf)
+        if common_name and not any(_is_host(name) for name in names):
+            subject = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            names += tuple(str(attribute.value) for attribute in subject)
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise CertificateRefused(CertificateFault.NAME, "its names cannot be read") from error
+    asked = tuple(wanted)
+    for name in names:
+        if any(_name_fits(name.lower(), one.lower()) for one in asked):
+            return name
+    has = ", ".join(names[:5]) or "no name"
+    raise CertificateRefused(CertificateFault.NAME, f"it is for {has}, not for {' or '.join(asked)}"[:500])
+
+
+def _is_host(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return True
+    return False
+
+
+def _name_fits(name: str, wanted: str) -> bool:
+    name = name.removesuffix(".")
+    if wanted.startswith("."):
+        return name.endswith(wanted)
+    # RFC 6125 §6.4.3: the asterisk is the whole of the left-most label, and stands for one.
+    if name.startswith("*."):
+        label, dot, parent = wanted.partition(".")
+        return bool(label and dot) and parent == name[2:] and _is_host(wanted)
+    return name == wanted
 
 
 def _end_point(leaf: x509.Certificate) -> bytes | None:
@@ -241,10 +332,25 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def handshake_reason(error: BaseException) -> str:
-    """Why a handshake failed, in one line."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not accepted: {error.verify_message}"
-    if isinstance(error, Exception):
-        return _reason(error) or type(error).__name__
-    return type(error).__name__
+def peer_chain(connection: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates that the peer showed, in DER form, its own first; none when it showed none."""
+    get: Callable[[], Sequence[Any]] | None = getattr(connection, "get_unverified_chain", None)
+    if get is None:  # public since Python 3.13
+        get = getattr(getattr(connection, "_sslobj", None), "get_unverified_chain", None)
+    chain = (get() or ()) if get is not None else ()
+    # What the private method gives are objects of OpenSSL; their default form is PEM.
+    found = tuple(bytes(one) if isinstance(one, bytes) else one.public_bytes(_DER) for one in chain)
+    if found:
+        return found
+    leaf = connection.getpeercert(binary_form=True)
+    return () if leaf is None else (leaf,)
+
+
+def handshake_error(error: ssl.SSLError) -> TlsError:
+    """The failure of a handshake as what this room raises: CertificateRefused where the certificate was to blame."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return TlsError(_reason(error))
+    if error.verify_code in _EXPIRED:
+        return CertificateRefused(CertificateFault.EXPIRED, error.verify_message)
+    fault = CertificateFault.NAME if error.verify_code in _MISMATCHED else CertificateFault.UNTRUSTED
+    return CertificateRefused(fault, error.verify_message)

@@ -1,0 +1,77 @@
+"""Bells: a process that serves is told by others on the same machine that it should look again.
+
+A bell is a Unix datagram socket in a folder that only the owner can enter. A ring that nobody hears is lost, so
+nothing may depend on it but speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+MAX_RING = 8192
+"""Octets of one ring."""
+
+
+class Bell:
+    """Hears rings, from `open` to `close`; `heard` is called in the event loop with what was rung."""
+
+    def __init__(self, folder: Path, name: str, heard: Callable[[str], None]) -> None:
+        self._path = folder / f"{name}.bell"
+        self._heard = heard
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        """Make the socket. Raises OSError, also where the path is too long for one."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._path.unlink(missing_ok=True)
+        bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            bell.bind(str(self._path))
+            self._path.chmod(0o600)
+            asyncio.get_running_loop().add_reader(bell.fileno(), self._read)
+        except BaseException:
+            bell.close()
+            raise
+        self._socket = bell
+
+    def _read(self) -> None:
+        assert self._socket is not None
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._heard(self._socket.recv(MAX_RING).decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Hear nothing any more; a second call does nothing."""
+        if self._socket is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
+        self._path.unlink(missing_ok=True)
+
+
+def ring(folder: Path, text: str) -> int:
+    """Ring all bells in the folder; gives how many heard. Bells of dead processes are removed."""
+    heard = 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
+        for path in _bells(folder):
+            try:
+                ringer.sendto(text.encode()[:MAX_RING], str(path))
+                heard += 1
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:  # full, or gone meanwhile
+                continue
+    return heard
+
+
+def _bells(folder: Path) -> list[Path]:
+    try:
+        return [folder / name for name in os.listdir(folder) if name.endswith(".bell")]  # noqa: PTH208
+    except FileNotFoundError:
+        return []
