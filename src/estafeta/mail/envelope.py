@@ -19,6 +19,35 @@ class Body(StrEnum):
     EIGHT_BIT = "8BITMIME"
 
 
+class Ret(StrEnum):
+    """The RET parameter of MAIL: what of the message a notification of failure brings back (RFC 3461 §4.3)."""
+
+    FULL = "FULL"
+    HDRS = "HDRS"
+
+
+class Notify(StrEnum):
+    """One word of the NOTIFY parameter of RCPT: when the sender wants to be told (RFC 3461 §4.1)."""
+
+    NEVER = "NEVER"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    DELAY = "DELAY"
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalRecipient:
+    """The ORCPT parameter of RCPT: the recipient as its sender named it, kept end to end (RFC 3461 §4.2)."""
+
+    address_type: str
+    """`rfc822`, or `utf-8` (RFC 6533 §3)."""
+    address: str
+    """Decoded from xtext."""
+
+    def __str__(self) -> str:
+        return f"{self.address_type};{self.address}"
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """What MAIL said: the reverse-path and the parameters that were understood."""
@@ -29,6 +58,11 @@ class Sender:
     smtputf8: bool = False
     auth: str | None = None
     """The AUTH parameter, decoded (RFC 4954 §5); `<>` is the empty text."""
+    ret: Ret | None = None
+    envid: str | None = None
+    """The ENVID parameter, decoded from xtext: the sender's name of this envelope (RFC 3461 §4.4)."""
+    requires_tls: bool = False
+    """REQUIRETLS: the message goes by verified TLS or not at all (RFC 8689 §2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +70,6 @@ class Recipient:
     """What one RCPT said."""
 
     forward_path: ForwardPath
+    notify: frozenset[Notify] | None = None
+    """None when it was not said: then as if FAILURE and, by custom, DELAY were (RFC 3461 §4.1)."""
+    original: OriginalRecipient | None = None
