@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estafeta.mail.address import NULL_REVERSE_PATH, Address, ForwardPath, ReversePath
-from estafeta.mail.envelope import Body, Octets, Sender
+from estafeta.mail.envelope import Body, Octets, Recipient, Sender
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
 from estafeta.wire.octets import ReceiveBuffer
 from estafeta.wire.sasl import ClientMechanism, SaslError, client_mechanism
-from estafeta.wire.smtp.client import ClientEngine, stuff_dots
+from estafeta.wire.smtp.client import ClientEngine
+from estafeta.wire.smtp.content import stuff_dots
 from estafeta.wire.smtp.data import DataReader
 from estafeta.wire.smtp.dialogue import (
     Answered,
@@ -31,8 +32,8 @@ from estafeta.wire.smtp.dialogue import (
 from estafeta.wire.smtp.replies import MAX_LINE, MAX_LINES, Capabilities, ReplyReader
 
 SENDER = Sender(ReversePath(Address("from", "example.org")))
-FOREIGN = ForwardPath(Address("пошта", "example.org"))
-ANN, BEN, CAT = (ForwardPath(Address(name, "example.net")) for name in ("ann", "ben", "cat"))
+FOREIGN = Recipient(ForwardPath(Address("пошта", "example.org")))
+ANN, BEN, CAT = (Recipient(ForwardPath(Address(name, "example.net"))) for name in ("ann", "ben", "cat"))
 
 Feed = Callable[[ClientEngine, str], list[Event]]
 
@@ -77,8 +78,8 @@ def codes(found: Iterable[Event]) -> list[tuple[Verb, int]]:
     return [(event.command.verb, event.reply.code) for event in found if isinstance(event, Answered)]
 
 
-def grouped(engine: ClientEngine, *recipients: ForwardPath) -> bytes:
-    return engine.mail(SENDER) + b"".join(engine.rcpt(path) for path in recipients) + engine.data()
+def grouped(engine: ClientEngine, *recipients: Recipient) -> bytes:
+    return engine.mail(SENDER) + b"".join(engine.rcpt(each) for each in recipients) + engine.data()
 
 
 # A session
@@ -117,7 +118,7 @@ def test_a_group_goes_at_once_and_each_reply_finds_its_command(feed: Feed) -> No
         b"RCPT TO:<cat@example.net>\r\nDATA\r\n"
     )
     found = feed(engine, "250 OK\n250 OK\n550-5.1.1 no\n550 5.1.1 such\n450 later\n354 go on\n")
-    assert [(event.command.forward_path, event.reply.code) for event in found if isinstance(event, Answered)] == [
+    assert [(event.command.recipient, event.reply.code) for event in found if isinstance(event, Answered)] == [
         (None, 250),
         (ANN, 250),
         (BEN, 550),
@@ -208,7 +209,7 @@ def test_no_line_end_gets_in_through_an_address() -> None:
         engine.mail(Sender(ReversePath(Address("a\r\nRSET\r\n", "example.org"))))
     engine.mail(SENDER)
     with pytest.raises(LocalProtocolError):
-        engine.rcpt(ForwardPath(Address("a\n", "example.org")))
+        engine.rcpt(Recipient(ForwardPath(Address("a\n", "example.org"))))
 
 
 # What becomes of transactions
@@ -319,7 +320,7 @@ def test_parameters_are_sent_where_they_were_announced() -> None:
 def test_an_address_in_utf8_is_refused_before_anything_is_sent() -> None:
     engine = ready("PIPELINING")
     with pytest.raises(ExtensionMissing) as missing:
-        engine.mail(Sender(ReversePath(FOREIGN.address)))
+        engine.mail(Sender(ReversePath(FOREIGN.forward_path.address)))
     assert missing.value.keyword == "SMTPUTF8"
     engine.mail(SENDER)
     with pytest.raises(ExtensionMissing):
@@ -329,7 +330,7 @@ def test_an_address_in_utf8_is_refused_before_anything_is_sent() -> None:
 
 def test_an_address_in_utf8_goes_where_it_is_understood() -> None:
     engine = ready("PIPELINING", "SMTPUTF8")
-    assert engine.mail(Sender(ReversePath(FOREIGN.address))).endswith(b"@example.org> SMTPUTF8\r\n")
+    assert engine.mail(Sender(ReversePath(FOREIGN.forward_path.address))).endswith(b"@example.org> SMTPUTF8\r\n")
     assert engine.rcpt(FOREIGN) == "RCPT TO:<пошта@example.org>\r\n".encode()
     engine.rset()
     engine.mail(SENDER)

@@ -14,7 +14,8 @@ from estafeta.mail.envelope import Body, Octets, Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.wire import sasl
 from estafeta.wire.smtp import events
-from estafeta.wire.smtp.client import ClientEngine, stuff_dots
+from estafeta.wire.smtp.client import ClientEngine
+from estafeta.wire.smtp.content import stuff_dots
 from estafeta.wire.smtp.dialogue import Answered, Challenged, Event, Phase, Verb
 from estafeta.wire.smtp.server import ServerEngine
 from estafeta.wire.smtp.session import ServerOptions
@@ -26,8 +27,8 @@ OPTIONS = ServerOptions("mx.example.org", starttls=True, mechanisms=sasl.SERVER_
 SENDER = Sender(ReversePath(Address("from", "example.org")))
 
 
-def path(local_part: str) -> ForwardPath:
-    return ForwardPath(Address(local_part, "example.net"))
+def to(local_part: str) -> Recipient:
+    return Recipient(ForwardPath(Address(local_part, "example.net")))
 
 
 class Talk:
@@ -119,7 +120,7 @@ class Talk:
             case sasl.Failure():
                 self.server.answer(Reply.of(535, "no", "5.7.8"))
 
-    def send(self, sender: Sender, recipients: list[ForwardPath], content: bytes) -> list[int]:
+    def send(self, sender: Sender, recipients: list[Recipient], content: bytes) -> list[int]:
         """One message in one group; gives the reply codes of MAIL, RCPTs, DATA and the final dot."""
         client = self.client
         group = client.mail(sender) + b"".join(client.rcpt(each) for each in recipients) + client.data()
@@ -131,15 +132,15 @@ class Talk:
 def test_a_message_arrives_as_it_was_sent() -> None:
     talk = Talk()
     sender = Sender(SENDER.reverse_path, Octets(9), Body.EIGHT_BIT)
-    assert talk.send(sender, [path("ann"), path("nobody")], b".\r\n..x\r\n\xff") == [250, 250, 550, 354, 250]
-    assert talk.messages == [(sender, (Recipient(path("ann")),), b".\r\n..x\r\n\xff\r\n")]
+    assert talk.send(sender, [to("ann"), to("nobody")], b".\r\n..x\r\n\xff") == [250, 250, 550, 354, 250]
+    assert talk.messages == [(sender, (to("ann"),), b".\r\n..x\r\n\xff\r\n")]
 
 
 def test_a_message_for_nobody_leaves_the_session_usable() -> None:
     talk = Talk()
-    assert talk.send(SENDER, [path("nobody")], b"")[:2] == [250, 550]
+    assert talk.send(SENDER, [to("nobody")], b"")[:2] == [250, 550]
     assert talk.messages == []
-    assert talk.send(Sender(NULL_REVERSE_PATH), [path("ann")], b"x\r\n") == [250, 250, 354, 250]
+    assert talk.send(Sender(NULL_REVERSE_PATH), [to("ann")], b"x\r\n") == [250, 250, 354, 250]
     talk.say(talk.client.quit())
     assert talk.client.phase is Phase.CLOSED
     assert talk.server.is_ended
@@ -148,19 +149,19 @@ def test_a_message_for_nobody_leaves_the_session_usable() -> None:
 def test_an_address_in_utf8_arrives_with_its_parameters() -> None:
     talk = Talk()
     sender = Sender(ReversePath(Address("отправитель", "example.org")), smtputf8=True)
-    assert talk.send(sender, [path("пошта")], b"x\r\n") == [250, 250, 354, 250]
-    assert talk.messages[0][:2] == (sender, (Recipient(path("пошта")),))
+    assert talk.send(sender, [to("пошта")], b"x\r\n") == [250, 250, 354, 250]
+    assert talk.messages[0][:2] == (sender, (to("пошта"),))
 
 
 def test_each_lmtp_recipient_has_its_own_reply() -> None:
     talk = Talk(ServerOptions("mx.example.org", lmtp=True))
     client = talk.client
-    recipients = [path("ann"), path("nobody"), path("ben")]
+    recipients = [to("ann"), to("nobody"), to("ben")]
     talk.say(client.mail(SENDER) + b"".join(client.rcpt(each) for each in recipients) + client.data())
     heard = talk.say(client.content(b"x\r\n"))
-    assert [(event.command.forward_path, event.reply.text) for event in heard if isinstance(event, Answered)] == [
-        (path("ann"), "ann"),
-        (path("ben"), "ben"),
+    assert [(event.command.recipient, event.reply.text) for event in heard if isinstance(event, Answered)] == [
+        (to("ann"), "ann"),
+        (to("ben"), "ben"),
     ]
 
 
@@ -202,7 +203,7 @@ _CONTENT = st.lists(st.tuples(st.sampled_from([b"", b".", b".."]), _LINE), max_s
 def test_any_contents_arrive_as_they_were_sent(contents: list[bytes], cut: int) -> None:
     talk = Talk(cut=cut)
     for content in contents:
-        assert talk.send(SENDER, [path("ann")], content)[-1] == 250
+        assert talk.send(SENDER, [to("ann")], content)[-1] == 250
     assert [content for _, _, content in talk.messages] == contents
 
 
@@ -210,9 +211,9 @@ def test_the_content_and_the_next_group_may_go_together() -> None:
     # RFC 2920 §3.1
     talk = Talk()
     client = talk.client
-    talk.say(client.mail(SENDER) + client.rcpt(path("ann")) + client.data())
+    talk.say(client.mail(SENDER) + client.rcpt(to("ann")) + client.data())
     octets = client.content(b"first\r\n")
-    octets += client.mail(SENDER) + client.rcpt(path("ben")) + client.data()
+    octets += client.mail(SENDER) + client.rcpt(to("ben")) + client.data()
     talk.say(octets)
     talk.say(client.content(b"second\r\n"))
     assert [content for _, _, content in talk.messages] == [b"first\r\n", b"second\r\n"]

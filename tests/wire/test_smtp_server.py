@@ -362,6 +362,9 @@ NOOP      x       x     x    x
 VRFY      x       x     x    x
 EXPN      x       x     x    x
 HELP      x       x     x    x
+ETRN      -       x     -    -
+ATRN      -       x     -    -
+TURN      -       x     -    -
 QUIT      x       x     x    x
 """
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from estafeta.client.errors import ClientError, LoginImpossible, Refused, TlsNotOffered
+from estafeta.client.errors import ClientError, LoginImpossible, Refused, TlsNotOffered, TransactionBroken
+from estafeta.client.opening import TlsMode
 from estafeta.client.results import RecipientReply, SendResult
-from estafeta.client.smtp import SmtpClient, TlsMode, to_wire
+from estafeta.client.smtp import SmtpClient, to_wire
 from estafeta.client.timeouts import ClientTimeouts
+from estafeta.wire.smtp.content import WireContent
 
 __all__ = [
     "ClientError",
@@ -17,5 +19,7 @@ __all__ = [
     "SmtpClient",
     "TlsMode",
     "TlsNotOffered",
+    "TransactionBroken",
+    "WireContent",
     "to_wire",
 ]

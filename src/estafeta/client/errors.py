@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from estafeta.client.results import RecipientReply
+from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
+from estafeta.net.errors import NetError
+from estafeta.wire.smtp.dialogue import Verb
 
 
 class ClientError(Exception):
@@ -10,10 +14,11 @@ class ClientError(Exception):
 
 
 class Refused(ClientError):
-    """The server answered no; `reply` says why."""
+    """The server answered no; `reply` says why, `what` was asked for."""
 
     def __init__(self, what: str, reply: Reply) -> None:
         super().__init__(f"{what} refused: {reply}")
+        self.what = what
         self.reply = reply
 
 
@@ -23,3 +28,27 @@ class TlsNotOffered(ClientError):
 
 class LoginImpossible(ClientError):
     """There is no mechanism that may be used on this connection; no password was sent."""
+
+
+class TransactionBroken(NetError):
+    """The connection was lost, was too slow or made no sense while a message was under way; it is cut."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        replies: tuple[RecipientReply, ...],
+        undecided: tuple[Recipient, ...],
+        stage: Verb | None,
+        is_after_final_dot: bool,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.replies = replies
+        """Of those recipients that were decided about before, in their order."""
+        self.undecided = undecided
+        """The others, in their order."""
+        self.stage = stage
+        """Whose reply was waited for; None when it broke before anything was said."""
+        self.is_after_final_dot = is_after_final_dot
+        """All of the content was handed to the network: the server may have the message, another try may double it."""

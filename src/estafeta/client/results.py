@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from estafeta.mail.address import ForwardPath
+from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
 from estafeta.wire.smtp.dialogue import Answered, Closing, Event, Verb
+
+# To reach for a member of an enum costs a call in Python 3.11.
+_MAIL, _RCPT, _CONTENT = Verb.MAIL, Verb.RCPT, Verb.CONTENT
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientReply:
-    """The reply that decided about one recipient: to MAIL, RCPT, DATA or the final dot."""
+    """The reply that decided about one recipient: to MAIL, RCPT, DATA, a chunk or the end of the content."""
 
-    forward_path: ForwardPath
+    recipient: Recipient
     reply: Reply
     verb: Verb
     """What it was the answer to; where the server closed with 421, what was still unanswered."""
+    is_local: bool = False
+    """It is our own: the server was not asked."""
+
+    @property
+    def forward_path(self) -> ForwardPath:
+        """The recipient's."""
+        return self.recipient.forward_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,54 +51,59 @@ class SendResult:
 class Tally:
     """Gathers the replies of one transaction."""
 
-    def __init__(self, recipients: Sequence[ForwardPath]) -> None:
+    __slots__ = ("_closing", "_finals", "_is_lmtp", "_mail", "_rcpt", "_recipients", "_refusal")
+
+    def __init__(self, recipients: Sequence[Recipient], *, is_lmtp: bool) -> None:
         self._recipients = recipients
+        self._is_lmtp = is_lmtp
         self._mail: Reply | None = None
         self._rcpt: list[Reply] = []
-        self._data: Reply | None = None
-        self._final: list[Reply] = []
+        self._refusal: tuple[Verb, Reply] | None = None
+        self._finals: list[Reply] = []
         self._closing: Reply | None = None
 
     @property
     def is_refused(self) -> bool:
-        """Whether it makes no sense to go on: MAIL was refused, or the server closes."""
-        return self._closing is not None or (self._mail is not None and not self._mail.is_positive)
+        """Whether it makes no sense to go on: the server closes, or took neither MAIL nor the content so far."""
+        if self._closing is not None or self._refusal is not None:
+            return True
+        return self._mail is not None and not self._mail.is_positive
 
     def take(self, event: Event) -> None:
         """Note what happened."""
-        match event:
-            case Closing(reply):
-                self._closing = reply
-            case Answered(command, reply):
-                match command.verb:
-                    case Verb.MAIL:
-                        self._mail = reply
-                    case Verb.RCPT:
-                        self._rcpt.append(reply)
-                    case Verb.DATA:
-                        self._data = reply
-                    case Verb.CONTENT:
-                        self._final.append(reply)
+        if isinstance(event, Closing):
+            self._closing = event.reply
+            return
+        if not isinstance(event, Answered):
+            return
+        verb, reply = event.command.verb, event.reply
+        if verb is _RCPT:
+            self._rcpt.append(reply)
+        elif verb is _CONTENT:
+            self._finals.append(reply)
+        elif verb is _MAIL:
+            self._mail = reply
+        elif verb in (Verb.DATA, Verb.BDAT) and not reply.is_positive and self._refusal is None:
+            self._refusal = verb, reply
 
-    def result(self, *, lmtp: bool) -> SendResult:
-        """The reply that decided about each recipient."""
-        replies = []
-        finals = iter(self._final)
-        for index, path in enumerate(self._recipients):
-            rcpt = self._rcpt[index] if index < len(self._rcpt) else None
-            verb, reply = self._before_content(rcpt)
-            if reply is None:
+    def decided(self) -> list[RecipientReply | None]:
+        """What is known of each recipient, in their order."""
+        known: list[RecipientReply | None] = []
+        mail, refusal, closing, rcpts = self._mail, self._refusal, self._closing, self._rcpt
+        finals = iter(self._finals)
+        the_one = self._finals[0] if self._finals and not self._is_lmtp else None
+        for index, recipient in enumerate(self._recipients):
+            reply: Reply | None
+            rcpt = rcpts[index] if index < len(rcpts) else None
+            if mail is None or not mail.is_positive:
+                verb, reply = _MAIL, mail
+            elif rcpt is None or not rcpt.is_positive:
+                verb, reply = _RCPT, rcpt
+            elif refusal is not None:
+                verb, reply = refusal
+            else:
                 # RFC 2033 §4.2: the replies come in the order of the accepted recipients.
-                final = next(finals, None) if lmtp else (self._final[0] if self._final else None)
-                verb, reply = Verb.CONTENT, final or self._closing
-            assert reply is not None
-            replies.append(RecipientReply(path, reply, verb))
-        return SendResult(tuple(replies))
-
-    def _before_content(self, rcpt: Reply | None) -> tuple[Verb, Reply | None]:
-        for verb, reply in ((Verb.MAIL, self._mail), (Verb.RCPT, rcpt), (Verb.DATA, self._data)):
-            if reply is None:
-                return verb, self._closing
-            if not reply.is_positive:
-                return verb, reply
-        return Verb.CONTENT, None
+                verb, reply = _CONTENT, next(finals, None) if self._is_lmtp else the_one
+            reply = reply or closing
+            known.append(None if reply is None else RecipientReply(recipient, reply, verb))
+        return known

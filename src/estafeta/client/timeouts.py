@@ -25,9 +25,9 @@ class ClientTimeouts:
     data: float = 120.0
     """§4.5.3.2.4: until 354."""
     block: float = 180.0
-    """§4.5.3.2.5: until the server has taken one block of content."""
+    """§4.5.3.2.5: until the server has taken one block of content, or answers a chunk."""
     final: float = 600.0
-    """§4.5.3.2.6: until the reply to the final dot; giving up early makes duplicates."""
+    """§4.5.3.2.6: until the reply to the final dot or the last chunk; giving up early makes duplicates."""
     quit: float = 10.0
     """Nothing depends on the reply to QUIT."""
 
@@ -40,6 +40,8 @@ class ClientTimeouts:
                 return self.rcpt
             case Verb.DATA:
                 return self.data
+            case Verb.BDAT:
+                return self.block
             case Verb.CONTENT:
                 return self.final
             case Verb.QUIT:

@@ -1,8 +1,7 @@
-"""The client's side of SMTP and LMTP without I/O (RFC 5321, 2033, 2920, 4954, 3207).
+"""The client's side of SMTP and LMTP without I/O (RFC 5321, 2033, 2920, 3030, 3207, 4954).
 
 Methods give the octets to send; `feed` takes what arrived and `next_event` says what it means, each reply
-with the command that it answers. The state is derived from the open transaction and from the commands
-that wait for their replies. Where pipelining was announced (RFC 2920), commands may be sent before
+with the command that it answers. Where pipelining was announced (RFC 2920), commands may be sent before
 earlier ones are answered; without, a second command raises LocalProtocolError.
 """
 
@@ -10,140 +9,33 @@ from __future__ import annotations
 
 import base64
 import re
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
-from estafeta.mail.address import ForwardPath
-from estafeta.mail.envelope import Body, Sender
-from estafeta.mail.reply import Reply
-from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
+from estafeta.mail.envelope import Recipient, Sender
+from estafeta.wire.errors import ExtensionMissing, LocalProtocolError
 from estafeta.wire.sasl import ClientMechanism
-from estafeta.wire.smtp.dialogue import (
-    GROUPABLE,
-    HELLOS,
-    LEGAL,
-    Answered,
-    Challenged,
-    Closing,
-    Command,
-    Ended,
-    Event,
-    Greeted,
-    Phase,
-    Verb,
-)
-from estafeta.wire.smtp.replies import Capabilities, ReplyReader
+from estafeta.wire.smtp.client_session import Answer, ClientSession
+from estafeta.wire.smtp.content import FINAL_DOT, WireContent, stuff_dots
+from estafeta.wire.smtp.dialogue import GROUPABLE, HELLOS, LEGAL, Command, Verb
+from estafeta.wire.smtp.outgoing import OutgoingTransaction, mail_argument, rcpt_argument
 
 # RFC 5321 §4.5.3.1.4, with CRLF. Longer initial responses are sent after the first challenge (RFC 4954 §4).
 _MAX_COMMAND: Final = 512
-# RFC 5321 §4.1.1.4
-_FINAL_DOT: Final = b".\r\n"
-# RFC 3461 §4: xtext = *( xchar / hexchar )
-_NOT_XCHAR: Final = re.compile(r"[^!-*,-<>-~]")
+_FORBIDDEN: Final = re.compile(r"[\r\n\0]")
+_COMMANDS: Final = {verb: Command(verb) for verb in Verb}
+_MAIL: Final = _COMMANDS[Verb.MAIL]
+_CONTENT: Final = _COMMANDS[Verb.CONTENT]
+# To reach for a member of an enum costs a call in Python 3.11.
+_RCPT: Final = Verb.RCPT
 
 
-@dataclass(slots=True)
-class _Transaction:
-    """From MAIL to the final dot, or to RSET."""
-
-    is_utf8: bool
-    mail: Reply | None = None
-    accepted: list[ForwardPath] = field(default_factory=list)
-    recipients_waiting: int = 0
-    is_data_sent: bool = False
-    data: Reply | None = None
-
-    @property
-    def is_data_open(self) -> bool:
-        """DATA was sent and is not refused."""
-        return self.is_data_sent and (self.data is None or self.data.is_positive)
-
-    @property
-    def may_have_recipients(self) -> bool:
-        return bool(self.recipients_waiting or self.deliverable)
-
-    @property
-    def is_refused(self) -> bool:
-        return self.mail is not None and not self.mail.is_positive
-
-    @property
-    def deliverable(self) -> list[ForwardPath]:
-        """A recipient counts only in a transaction that was accepted."""
-        return [] if self.is_refused else self.accepted
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A command without a reply, and the transaction that it belongs to."""
-
-    command: Command
-    transaction: _Transaction | None
-
-
-class ClientEngine:
+class ClientEngine(ClientSession):
     """One session.
 
     Methods that send raise LocalProtocolError when it is not the time for it; then nothing was changed.
     `next_event` raises RemoteProtocolError; then only closing the connection is left.
     """
-
-    def __init__(self, lmtp: bool = False) -> None:
-        self.is_lmtp = lmtp
-        self.capabilities: Capabilities | None = None
-        """What the last EHLO said; None before it, and after TLS began."""
-        self.is_authenticated = False
-        self._reader = ReplyReader()
-        self._waiting: deque[_Waiting] = deque()
-        self._transaction: _Transaction | None = None
-        self._mechanism: ClientMechanism | None = None
-        self._initial: bytes | None = None
-        self._challenge: bytes | None = None
-        self._is_greeted = False
-        self._is_refused = False
-        self._is_securing = False
-        self._is_closed = False
-        self._has_ended = False
-
-    # What there is
-
-    @property
-    def phase(self) -> Phase:
-        """Where the session stands, derived."""
-        if self._is_closed:
-            return Phase.CLOSED
-        if not self._is_greeted:
-            return Phase.CONNECTED
-        if self._is_securing:
-            return Phase.SECURING
-        if self._transaction is not None:
-            return Phase.CONTENT if self._transaction.is_data_open else Phase.TRANSACTION
-        return Phase.GREETED if self.capabilities is None else Phase.READY
-
-    @property
-    def waiting(self) -> tuple[Command, ...]:
-        """The commands without a reply, the oldest first."""
-        return tuple(waiting.command for waiting in self._waiting)
-
-    @property
-    def accepted(self) -> tuple[ForwardPath, ...]:
-        """The recipients accepted so far in the open transaction."""
-        return tuple(self._transaction.deliverable) if self._transaction else ()
-
-    @property
-    def has_open_transaction(self) -> bool:
-        """Whether `abandon` or `content` is due before another MAIL."""
-        return self._transaction is not None
-
-    @property
-    def expects_content(self) -> bool:
-        """Whether DATA was answered with 354 and the content, or a lone dot, must follow."""
-        transaction = self._transaction
-        return transaction is not None and transaction.data is not None and transaction.data.is_positive
-
-    def can(self, keyword: str) -> bool:
-        """Whether an extension was announced."""
-        return self.capabilities is not None and self.capabilities.has(keyword)
 
     # What is sent
 
@@ -209,62 +101,76 @@ class ClientEngine:
         return b"*\r\n"
 
     def mail(self, sender: Sender) -> bytes:
-        """MAIL with those parameters that were announced; raises ExtensionMissing for a non-ASCII address."""
-        path = sender.reverse_path
-        needs_utf8 = path.address is not None and not path.address.is_ascii
-        if needs_utf8:
-            self._need("SMTPUTF8", f"the address {path}")
-        words = [f"FROM:<{path}>"]
-        if sender.size is not None and self.can("SIZE"):
-            words.append(f"SIZE={sender.size}")  # RFC 1870 §6
-        if sender.body is not None and self.can("8BITMIME"):
-            words.append(f"BODY={Body(sender.body)}")  # RFC 6152 §2
-        is_utf8 = (sender.smtputf8 or needs_utf8) and self.can("SMTPUTF8")
-        if is_utf8:
-            words.append("SMTPUTF8")  # RFC 6531 §3.4
-        if sender.auth is not None and self.can("AUTH"):
-            words.append(f"AUTH={_xtext(sender.auth) or '<>'}")  # RFC 4954 §5
-        transaction = _Transaction(is_utf8)
-        line = self._command(Verb.MAIL, " ".join(words), transaction=transaction)
-        self._transaction = transaction
-        return line
+        """MAIL with those parameters that were announced.
 
-    def rcpt(self, forward_path: ForwardPath) -> bytes:
+        Raises ExtensionMissing for a non-ASCII address, and for REQUIRETLS with a reverse-path.
+        """
+        self._check_legal(Verb.MAIL)
+        assert self.capabilities is not None
+        argument, is_utf8 = mail_argument(sender, self.capabilities)
+        transaction = OutgoingTransaction(is_utf8, self.is_lmtp)
+        octets = _line("MAIL " + argument)
+        self._await(_MAIL, transaction, transaction.mail_answered)
+        self._transaction = transaction
+        return octets
+
+    def rcpt(self, recipient: Recipient) -> bytes:
         """RCPT; raises ExtensionMissing for a non-ASCII address where SMTPUTF8 was not announced."""
-        if not forward_path.address.is_ascii:
-            self._need("SMTPUTF8", f"the address {forward_path}")
-            if self._transaction is not None and not self._transaction.is_utf8:
+        transaction, address = self._transaction, recipient.forward_path.address
+        if not address.is_ascii:
+            self._need("SMTPUTF8", f"the address {address}")
+            if transaction is not None and not transaction.is_utf8:
                 # RFC 6531 §3.4
-                raise LocalProtocolError(f"the address {forward_path} in a transaction without SMTPUTF8")
-        line = self._command(Verb.RCPT, f"TO:<{forward_path}>", forward_path)
-        assert self._transaction is not None
-        self._transaction.recipients_waiting += 1
-        return line
+                raise LocalProtocolError(f"the address {address} in a transaction without SMTPUTF8")
+        self._check_legal(Verb.RCPT)
+        assert transaction is not None and self.capabilities is not None
+        octets = _line("RCPT " + rcpt_argument(recipient, self.capabilities, is_utf8=transaction.is_utf8))
+        self._await(Command(_RCPT, recipient), transaction, transaction.rcpt_answered)
+        transaction.recipients_waiting += 1
+        return octets
 
     def data(self) -> bytes:
         """DATA; needs a recipient that is accepted, or not yet answered."""
         self._check_legal(Verb.DATA)
-        assert self._transaction is not None
-        if not self._transaction.may_have_recipients:
-            raise LocalProtocolError("no recipient was accepted")
-        line = self._command(Verb.DATA)
-        self._transaction.is_data_sent = True
-        self._transaction.data = None
-        return line
+        transaction = self._with_recipients()
+        self._await(_COMMANDS[Verb.DATA], transaction, transaction.data_answered)
+        transaction.is_data_sent = True
+        transaction.data = None
+        return b"DATA\r\n"
 
-    def content(self, octets: bytes) -> bytes:
+    def bdat(self, octets: bytes, last: bool) -> bytes:
+        """BDAT with a chunk of content, as it is (RFC 3030 §2); needs a recipient as DATA does.
+
+        With LMTP the last chunk is answered once for each accepted recipient, and not at all when there is
+        none: all must be answered before it (RFC 2033 §4.3).
+        """
+        self._need("CHUNKING", "content in chunks")
+        self._check_legal(Verb.CONTENT if last else Verb.BDAT)
+        transaction = self._with_recipients()
+        if transaction.is_chunk_refused:
+            raise LocalProtocolError("a chunk was refused")
+        if last and self.is_lmtp and transaction.recipients_waiting:
+            raise LocalProtocolError("the last chunk before the recipients were answered")
+        transaction.is_chunked = True
+        if not last:
+            self._await(_COMMANDS[Verb.BDAT], transaction, transaction.chunk_answered)
+            return b"BDAT %d\r\n%b" % (len(octets), octets)
+        transaction.is_last_sent = True
+        self._await_content(transaction)
+        return b"BDAT %d LAST\r\n%b" % (len(octets), octets)
+
+    def content(self, content: bytes | WireContent) -> bytes:
         """The content after 354, dots doubled, and the final dot.
 
-        The octets must have CRLF line ends and nothing else; a missing last one is added. With LMTP the
+        Octets must have CRLF line ends and nothing else; a missing last one is added. With LMTP the
         final dot is answered once for each accepted recipient (RFC 2033 §4.2).
         """
-        if not is_wire_form(octets):
-            raise LocalProtocolError("bare CR or LF in content")  # RFC 5321 §2.3.8
+        known = content if isinstance(content, WireContent) else WireContent.of(content)
         transaction = self._expecting_content()
         if not transaction.deliverable:
             raise LocalProtocolError("no recipient was accepted")
-        self._send_content(transaction)
-        return stuff_dots(octets) + _FINAL_DOT
+        self._end_content(transaction)
+        return stuff_dots(known.octets) + FINAL_DOT
 
     def abandon(self) -> bytes:
         """End the open transaction without a message: nothing, a lone dot, or RSET.
@@ -275,12 +181,12 @@ class ClientEngine:
         if self._transaction is None:
             return b""
         if not self.expects_content:
-            return self.rset()
+            return self.rset()  # RFC 3030 §2: due after a refused chunk too
         transaction = self._expecting_content()
         if transaction.deliverable:
             raise LocalProtocolError("the server waits for the content of an accepted message")
-        self._send_content(transaction)
-        return _FINAL_DOT
+        self._end_content(transaction)
+        return FINAL_DOT
 
     def rset(self) -> bytes:
         """RSET; legal until DATA is taken."""
@@ -304,122 +210,29 @@ class ClientEngine:
         """HELP."""
         return self._command(Verb.HELP, topic)
 
+    def etrn(self, name: str) -> bytes:
+        """ETRN: have the mail sent that waits for a host, for `@domain` or in `#queue` (RFC 1985 §5)."""
+        self._need("ETRN", f"the mail for {name}")
+        if not name:
+            raise LocalProtocolError("ETRN without a name")
+        return self._command(Verb.ETRN, name)
+
+    def atrn(self, domains: Sequence[str] = ()) -> bytes:
+        """ATRN: turn the roles to take the mail for these domains, or for all of ours (RFC 2645 §5.2.1)."""
+        self._need("ATRN", "turning the roles")
+        if not all(domains) or any("," in domain or " " in domain for domain in domains):
+            raise LocalProtocolError("not the name of a domain")
+        return self._command(Verb.ATRN, ",".join(domains))
+
+    def turn(self) -> bytes:
+        """TURN: turn the roles (RFC 821 §3.8)."""
+        return self._command(Verb.TURN)
+
     def quit(self) -> bytes:
         """QUIT; legal until DATA is taken."""
         return self._command(Verb.QUIT)
 
-    # What arrives
-
-    def feed(self, octets: bytes) -> None:
-        """Take what arrived; b"" when nothing will come any more."""
-        if octets:
-            self._reader.feed(octets)
-        else:
-            self._has_ended = True
-
-    def next_event(self) -> Event | None:
-        """What happened next; None until more octets are fed. Raises RemoteProtocolError."""
-        if self._is_closed:
-            return None
-        try:
-            reply = self._reader.next_reply()
-            if reply is not None:
-                return self._event(reply)
-        except RemoteProtocolError:
-            self._is_closed = True
-            raise
-        if not self._has_ended:
-            return None
-        return Ended(self._close())
-
-    def _event(self, reply: Reply) -> Event:
-        if reply.code == 421:  # RFC 5321 §3.8: at any time
-            return Closing(reply, self._close())
-        if not self._is_greeted:
-            self._is_greeted = True
-            self._is_refused = not 200 <= reply.code < 300
-            return Greeted(reply)
-        if not self._waiting:
-            raise RemoteProtocolError(f"a reply to nothing: {reply}")
-        command = self._waiting[0].command
-        if command.verb is Verb.AUTH and reply.code == 334:
-            return self._challenged(reply)
-        if 300 <= reply.code < 400 and not (command.verb is Verb.DATA and reply.code == 354):
-            raise RemoteProtocolError(f"{reply.code} in answer to {command.verb}")
-        if command.verb is Verb.DATA and 200 <= reply.code < 300:
-            raise RemoteProtocolError(f"{reply.code} in answer to DATA")
-        self._proceed(self._waiting.popleft(), reply)
-        return Answered(command, reply)
-
-    def _challenged(self, reply: Reply) -> Challenged:
-        text = reply.lines[0].strip()
-        try:
-            self._challenge = base64.b64decode(text, validate=True)
-        except ValueError:
-            # Servers exist that put words where RFC 4954 §4 has base64; as mere prompts they will do.
-            self._challenge = b"" if self._initial is not None else text.encode()
-        return Challenged()
-
-    def _proceed(self, answered: _Waiting, reply: Reply) -> None:
-        """Move the session on, as the reply says; one rule for each verb."""
-        match answered.command.verb:
-            case Verb.EHLO | Verb.LHLO:
-                if reply.is_positive:
-                    self.capabilities = Capabilities.of(reply)
-            case Verb.HELO:
-                if reply.is_positive:
-                    self.capabilities = Capabilities.none(reply)
-            case Verb.STARTTLS:
-                self._starttls_answered(reply)
-            case Verb.AUTH:
-                self._auth_answered(reply)
-            case Verb.QUIT:
-                self._close()
-        if answered.transaction is not None:
-            self._transaction_answered(answered.command, answered.transaction, reply)
-
-    def _starttls_answered(self, reply: Reply) -> None:
-        self._is_securing = reply.is_positive
-        # What comes before TLS and would be read after it was put there by somebody else.
-        if reply.is_positive and not self._reader.is_empty:
-            raise RemoteProtocolError("octets after the reply to STARTTLS, before TLS")
-
-    def _auth_answered(self, reply: Reply) -> None:
-        mechanism, self._mechanism = self._mechanism, None
-        self._initial = self._challenge = None
-        assert mechanism is not None
-        if not reply.is_positive:
-            return
-        if not mechanism.is_complete:
-            raise RemoteProtocolError(f"{mechanism.name} succeeded before the server proved itself")
-        self.is_authenticated = True
-
-    def _transaction_answered(self, command: Command, transaction: _Transaction, reply: Reply) -> None:
-        match command.verb:
-            case Verb.MAIL:
-                transaction.mail = reply
-            case Verb.RCPT:
-                transaction.recipients_waiting -= 1
-                if reply.is_positive and command.forward_path is not None:
-                    transaction.accepted.append(command.forward_path)
-            case Verb.DATA:
-                transaction.data = reply
-                # RFC 2033 §4.2: DATA fails without recipients; there a lone dot would have no reply.
-                if self.is_lmtp and reply.is_positive and not transaction.deliverable:
-                    raise RemoteProtocolError("354 though no recipient was accepted")
-        # A refused MAIL opened nothing, once the rest of its group is refused too.
-        is_whole = all(waiting.transaction is not transaction for waiting in self._waiting)
-        if transaction is self._transaction and transaction.is_refused and is_whole and not self.expects_content:
-            self._transaction = None
-
     # How it is done
-
-    def _close(self) -> tuple[Command, ...]:
-        unanswered = self.waiting
-        self._waiting.clear()
-        self._transaction = self._mechanism = None
-        self._is_closed = True
-        return unanswered
 
     def _need(self, keyword: str, what: str) -> None:
         if not self.can(keyword):
@@ -432,7 +245,7 @@ class ClientEngine:
             raise LocalProtocolError(f"{verb} {where}")
         if not self._waiting:
             return
-        last = self._waiting[-1].command.verb
+        last = self._waiting[-1][0].verb
         if not self.can("PIPELINING"):
             raise LocalProtocolError(f"{verb} before {last} was answered")
         # RFC 2920 §3.1, and RFC 3207 §4, RFC 4954 §4 for their commands
@@ -441,24 +254,11 @@ class ClientEngine:
         if verb in HELLOS:
             raise LocalProtocolError(f"{verb} before earlier commands were answered")
 
-    def _command(
-        self,
-        verb: Verb,
-        argument: str = "",
-        forward_path: ForwardPath | None = None,
-        transaction: _Transaction | None = None,
-    ) -> bytes:
+    def _command(self, verb: Verb, argument: str = "") -> bytes:
+        """A command outside of transactions."""
         self._check_legal(verb)
-        line = f"{verb} {argument}" if argument else verb.value
-        if any(forbidden in line for forbidden in "\r\n\0"):
-            raise LocalProtocolError(f"CR, LF or NUL in {verb}")
-        try:
-            octets = line.encode() + b"\r\n"
-        except UnicodeEncodeError:
-            raise LocalProtocolError(f"{verb} cannot be said in UTF-8") from None
-        if verb in (Verb.RCPT, Verb.DATA):
-            transaction = self._transaction
-        self._waiting.append(_Waiting(Command(verb, forward_path), transaction))
+        octets = _line(f"{verb.value} {argument}" if argument else verb.value)
+        self._waiting.append((_COMMANDS[verb], None, self._answered))
         return octets
 
     def _lookup(self, verb: Verb, text: str) -> bytes:
@@ -467,35 +267,40 @@ class ClientEngine:
             text = f"{text} SMTPUTF8"  # RFC 6531 §3.7.4.2
         return self._command(verb, text)
 
-    def _expecting_content(self) -> _Transaction:
+    def _with_recipients(self) -> OutgoingTransaction:
+        transaction = self._transaction
+        assert transaction is not None
+        if not transaction.may_have_recipients:
+            raise LocalProtocolError("no recipient was accepted")
+        return transaction
+
+    def _expecting_content(self) -> OutgoingTransaction:
         transaction = self._transaction
         if transaction is None or not self.expects_content:
             raise LocalProtocolError("content before 354")
         return transaction
 
-    def _send_content(self, transaction: _Transaction) -> None:
+    def _end_content(self, transaction: OutgoingTransaction) -> None:
         # RFC 2920 §3.1: the next transaction may begin in the same group, so this one is no longer open.
         self._transaction = None
-        # RFC 2033 §4.2: one reply for each accepted recipient
-        paths = transaction.deliverable if self.is_lmtp else [None]
-        self._waiting.extend(_Waiting(Command(Verb.CONTENT, path), transaction) for path in paths)
+        self._await_content(transaction)
+
+    def _await_content(self, transaction: OutgoingTransaction) -> None:
+        if not self.is_lmtp:
+            self._await(_CONTENT, transaction, transaction.content_answered)
+            return
+        for recipient in transaction.deliverable:  # RFC 2033 §4.2, §4.3: one reply for each
+            self._await(Command(Verb.CONTENT, recipient), transaction, transaction.content_answered)
+
+    def _await(self, command: Command, transaction: OutgoingTransaction, answer: Answer) -> None:
+        self._waiting.append((command, transaction, answer))
+        transaction.replies_waiting += 1
 
 
-def is_wire_form(octets: bytes) -> bool:
-    """Whether each CR and each LF is part of a CRLF."""
-    line_ends = octets.count(b"\r\n")
-    return octets.count(b"\n") == line_ends and octets.count(b"\r") == line_ends
-
-
-def stuff_dots(octets: bytes) -> bytes:
-    """Content as it goes over the wire, up to the final dot: leading dots doubled, ended by CRLF."""
-    # RFC 5321 §4.5.2
-    if octets.startswith(b"."):
-        octets = b"." + octets
-    octets = octets.replace(b"\r\n.", b"\r\n..")
-    return octets if not octets or octets.endswith(b"\r\n") else octets + b"\r\n"
-
-
-def _xtext(text: str) -> str:
-    """RFC 3461 §4, for the value of AUTH; UTF-8 is said octet by octet."""
-    return _NOT_XCHAR.sub(lambda match: "".join(f"+{octet:02X}" for octet in match[0].encode()), text)
+def _line(text: str) -> bytes:
+    if not text.isprintable() and _FORBIDDEN.search(text):
+        raise LocalProtocolError(f"CR, LF or NUL in {text[:4]}")
+    try:
+        return text.encode() + b"\r\n"
+    except UnicodeEncodeError:
+        raise LocalProtocolError(f"{text[:4]} cannot be said in UTF-8") from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from estafeta.mail.address import ForwardPath
+from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
 
 
@@ -24,18 +24,26 @@ class Verb(StrEnum):
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    BDAT = "BDAT"
+    """A chunk of content that is not the last one."""
     CONTENT = "content"
-    """The final dot."""
+    """The final dot, or the last chunk."""
     RSET = "RSET"
     NOOP = "NOOP"
     VRFY = "VRFY"
     EXPN = "EXPN"
     HELP = "HELP"
+    ETRN = "ETRN"
+    ATRN = "ATRN"
+    TURN = "TURN"
     QUIT = "QUIT"
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and verbs are looked up for each command
 
-# RFC 2920 §3.1: these may stand inside a group; all others end one. (The content may begin a group.)
-GROUPABLE: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.RSET, Verb.CONTENT})
+
+# RFC 2920 §3.1: these may stand inside a group; all others end one. (The content may begin a group.) RFC 3030 §2
+# has chunks in the pipeline behind a failed one.
+GROUPABLE: Final = frozenset({Verb.MAIL, Verb.RCPT, Verb.RSET, Verb.BDAT, Verb.CONTENT})
 HELLOS: Final = frozenset({Verb.EHLO, Verb.HELO, Verb.LHLO})
 
 
@@ -47,11 +55,15 @@ class Phase(StrEnum):
     READY = "outside a transaction"
     TRANSACTION = "inside a transaction"
     CONTENT = "before the content"
+    CHUNKS = "between chunks of content"
+    SENT = "behind the last chunk"
     SECURING = "before the TLS handshake"
     CLOSED = "closed"
 
+    __hash__ = str.__hash__
 
-# Which verb is legal in which phase (RFC 5321 §4.1.4).
+
+# Which verb is legal in which phase (RFC 5321 §4.1.4, RFC 3030 §2). The content is the last chunk outside of CONTENT.
 LEGAL: Final[dict[Verb, frozenset[Phase]]] = {
     Verb.EHLO: frozenset({Phase.GREETED, Phase.READY}),
     Verb.HELO: frozenset({Phase.GREETED, Phase.READY}),
@@ -61,22 +73,26 @@ LEGAL: Final[dict[Verb, frozenset[Phase]]] = {
     Verb.MAIL: frozenset({Phase.READY}),
     Verb.RCPT: frozenset({Phase.TRANSACTION}),
     Verb.DATA: frozenset({Phase.TRANSACTION}),
-    Verb.CONTENT: frozenset({Phase.CONTENT}),
-    Verb.RSET: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-    Verb.NOOP: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
+    Verb.BDAT: frozenset({Phase.TRANSACTION, Phase.CHUNKS}),
+    Verb.CONTENT: frozenset({Phase.CONTENT, Phase.TRANSACTION, Phase.CHUNKS}),
+    Verb.RSET: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION, Phase.CHUNKS, Phase.SENT}),
+    Verb.NOOP: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION, Phase.CHUNKS, Phase.SENT}),
     Verb.VRFY: frozenset({Phase.READY, Phase.TRANSACTION}),
     Verb.EXPN: frozenset({Phase.READY, Phase.TRANSACTION}),
     Verb.HELP: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
-    Verb.QUIT: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION}),
+    Verb.ETRN: frozenset({Phase.READY}),
+    Verb.ATRN: frozenset({Phase.READY}),
+    Verb.TURN: frozenset({Phase.READY}),
+    Verb.QUIT: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION, Phase.CHUNKS, Phase.SENT}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that was sent. `forward_path` is set for RCPT, and for the final dot with LMTP."""
+    """A command that was sent. `recipient` is set for RCPT, and for the content with LMTP."""
 
     verb: Verb
-    forward_path: ForwardPath | None = None
+    recipient: Recipient | None = None
 
 
 @dataclass(frozen=True, slots=True)

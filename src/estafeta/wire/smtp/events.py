@@ -116,6 +116,25 @@ class AuthResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Etrn:
+    """ETRN: start sending what waits for a host, for `@domain` and all below it, or in `#queue` (RFC 1985 §5)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Atrn:
+    """ATRN: turn the roles, and send what waits for these domains; none named are all of the client's (RFC 2645)."""
+
+    domains: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """TURN: turn the roles (RFC 821 §3.8)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Faulty:
     """A command that is wrong in form or order. `reply` is the answer unless the owner has a stronger one.
 
@@ -144,5 +163,8 @@ Event = (
     | StartTls
     | Auth
     | AuthResponse
+    | Etrn
+    | Atrn
+    | Turn
     | Faulty
 )

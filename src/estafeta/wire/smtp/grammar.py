@@ -16,6 +16,7 @@ from estafeta.mail.address import (
     AddressError,
     ForwardPath,
     ReversePath,
+    parse_domain,
 )
 from estafeta.mail.reply import Reply
 
@@ -43,6 +44,7 @@ class PathArgument:
     path: str
     parameters: tuple[tuple[str, str | None], ...]
     is_ascii: bool
+    """Whether the path is; what a parameter may hold is for its reader to say."""
 
 
 def _bad(text: str, status: str) -> Fault:
@@ -65,7 +67,7 @@ def path_argument(argument: bytes, keyword: str) -> PathArgument:
         raise _bad(f"syntax: {keyword}:<address>, the address in angle brackets", "5.5.4")
     if match.end() > MAX_PATH:
         raise _bad("path too long", "5.1.7" if keyword == "FROM" else "5.1.3")
-    return PathArgument(match[1], _parameters(rest[match.end() :]), text.isascii())
+    return PathArgument(match[1], _parameters(rest[match.end() :]), match[0].isascii())
 
 
 def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
@@ -131,12 +133,11 @@ def question(argument: bytes, verb: str) -> tuple[str, bool]:
     return text, smtputf8
 
 
-_XCHAR = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
-
-
-def xtext(text: str) -> str:
-    """Decode xtext (RFC 3461 §4); raises Fault."""
-    if not _XCHAR.fullmatch(text):
-        raise _bad("bad xtext", "5.5.4")
-    octets = re.sub(rb"\+([0-9A-F]{2})", lambda match: bytes([int(match[1], 16)]), text.encode("ascii"))
-    return octets.decode("utf-8", "replace")
+def domain_name(text: str, syntax: str) -> str:
+    """The name of a host or a domain, not a literal, in lower case and as A-labels."""
+    if not text or text.startswith("["):
+        raise _bad(syntax, "5.5.4")
+    try:
+        return parse_domain(text)
+    except AddressError as error:
+        raise _bad(str(error), "5.5.4") from None

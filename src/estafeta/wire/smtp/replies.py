@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -23,45 +24,60 @@ MAX_LINES: Final = 200
 # Reply-code = %x32-35 %x30-35 %x30-39; second digits beyond 5 are in use. The text may follow without space.
 _REPLY_LINE: Final = re.compile(r"([2-5][0-9]{2})(?![0-9])([ -]?)(.*)", re.DOTALL)
 # RFC 2034 §4: text = status-code SP text
-_STATUS: Final = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})(?:[ \t]+|$)")
+_STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|$)")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 class ReplyReader:
     """Takes octets as they come and gives whole replies."""
 
-    __slots__ = ("_lines", "_octets")
+    __slots__ = ("_at", "_lines", "_octets")
 
     def __init__(self) -> None:
-        self._octets = bytearray()
+        # Most arrivals are read whole, and are then never copied: what is read is only passed by.
+        self._octets = b""
+        self._at = 0
         self._lines: list[tuple[int | None, str]] = []
 
     def feed(self, octets: bytes) -> None:
         """Add what arrived."""
-        self._octets += octets
+        self._octets = octets if self._at == len(self._octets) else self._octets[self._at :] + octets
+        self._at = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be read, not even part of a reply."""
-        return not self._octets and not self._lines
+        return self._at == len(self._octets) and not self._lines
+
+    def take_rest(self) -> bytes:
+        """What was not read, up to the end of what arrived."""
+        rest = self._octets[self._at :]
+        self._at = len(self._octets)
+        return rest
 
     def next_reply(self) -> Reply | None:
         """The next reply, None when it is not yet whole; raises RemoteProtocolError."""
         while True:
-            end = self._octets.find(b"\n", 0, MAX_LINE)
+            octets, at = self._octets, self._at
+            end = octets.find(b"\n", at, at + MAX_LINE)
             if end < 0:
-                if len(self._octets) >= MAX_LINE:
+                if len(octets) - at >= MAX_LINE:
                     raise RemoteProtocolError(f"reply line of more than {MAX_LINE} octets")
                 return None
-            line = self._octets[:end].rstrip(b"\r").decode("utf-8", "replace")
-            del self._octets[: end + 1]
-            if self._is_last(_CONTROL.sub("?", line)):
+            line = octets[at:end]
+            self._at = end + 1
+            if not self._lines:
+                reply = _single(line)
+                if reply is not None:
+                    return reply
+            if self._is_last(line):
                 lines, self._lines = self._lines, []
                 return _reply(lines)
             if len(self._lines) >= MAX_LINES:
                 raise RemoteProtocolError(f"reply of more than {MAX_LINES} lines")
 
-    def _is_last(self, line: str) -> bool:
+    def _is_last(self, octets: bytes) -> bool:
+        line = _text(octets)
         match = _REPLY_LINE.match(line)
         if match is not None:
             self._lines.append((int(match[1]), match[3]))
@@ -73,6 +89,23 @@ class ReplyReader:
         return False
 
 
+def _text(line: bytes) -> str:
+    text = line.rstrip(b"\r").decode("utf-8", "replace")
+    return text if text.isprintable() else _CONTROL.sub("?", text)
+
+
+@lru_cache(maxsize=512)
+def _single(line: bytes) -> Reply | None:
+    """A reply of one line: most are, and the same come again and again."""
+    match = _REPLY_LINE.match(_text(line))
+    return None if match is None or match[2] == "-" else _reply([(int(match[1]), match[3])])
+
+
+@lru_cache(maxsize=256)
+def _status(text: str) -> EnhancedStatusCode:
+    return EnhancedStatusCode.parse(text)
+
+
 def _reply(lines: list[tuple[int | None, str]]) -> Reply:
     # RFC 5321 §4.2.1: the codes of all lines are the same. Where they are not, the last one counts.
     code = lines[-1][0]
@@ -81,10 +114,12 @@ def _reply(lines: list[tuple[int | None, str]]) -> Reply:
     texts = []
     for _, text in lines:
         match = _STATUS.match(text)
-        # RFC 2034 §4: the class of the status code agrees with the first digit of the reply code.
-        if match is not None and int(match[1]) == code // 100:
-            status = status or EnhancedStatusCode(int(match[1]), int(match[2]), int(match[3]))
-            text = text[match.end() :]
+        if match is not None:
+            said = _status(match[1])
+            # RFC 2034 §4: the class of the status code agrees with the first digit of the reply code.
+            if said.klass == code // 100:
+                status = status or said
+                text = text[match.end() :]
         texts.append(text)
     return Reply(code, status, tuple(texts))
 
@@ -95,6 +130,8 @@ class Capabilities:
 
     server: str
     keywords: MappingProxyType[str, tuple[str, ...]]
+    size: int | None = None
+    """The largest message in octets, where the server says one (RFC 1870 §3: 0 is no limit)."""
 
     @staticmethod
     def of(reply: Reply) -> Capabilities:
@@ -109,7 +146,7 @@ class Capabilities:
                 known = keywords.get(keyword, ())
                 keywords[keyword] = known + tuple(word for word in words[1:] if word not in known)
         server = reply.lines[0].split()[:1]
-        return Capabilities(server[0] if server else "", MappingProxyType(keywords))
+        return Capabilities(server[0] if server else "", MappingProxyType(keywords), _size(keywords.get("SIZE", ())))
 
     @staticmethod
     def none(reply: Reply) -> Capabilities:
@@ -121,15 +158,14 @@ class Capabilities:
         return keyword.upper() in self.keywords
 
     @property
-    def size(self) -> int | None:
-        """The largest message in octets, where the server says one (RFC 1870 §3: 0 is no limit)."""
-        for parameter in self.keywords.get("SIZE", ()):
-            # 20 digits are what RFC 1870 §3 allows.
-            if parameter.isascii() and parameter.isdecimal() and len(parameter) <= 20:
-                return int(parameter) or None
-        return None
-
-    @property
     def auth_mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms as announced, in upper case (RFC 4954 §3)."""
         return tuple(name.upper() for name in self.keywords.get("AUTH", ()))
+
+
+def _size(parameters: tuple[str, ...]) -> int | None:
+    for parameter in parameters:
+        # 20 digits are what RFC 1870 §3 allows.
+        if parameter.isascii() and parameter.isdecimal() and len(parameter) <= 20:
+            return int(parameter) or None
+    return None

@@ -98,6 +98,11 @@ class ServerEngine:
         return self._session.is_authenticated
 
     @property
+    def has_turned(self) -> bool:
+        """ATRN or TURN was answered with 250: the connection is the owner's, to be the client on (RFC 2645 §5.3)."""
+        return self._session.has_turned
+
+    @property
     def is_ended(self) -> bool:
         """QUIT was answered, or `end` was called."""
         return self._session.is_ended
@@ -119,7 +124,7 @@ class ServerEngine:
         if self._pending is not None:
             raise LocalProtocolError(f"{type(self._pending).__name__} is not answered yet")
         session = self._session
-        if session.is_ended or session.starts_tls:
+        if session.is_ended or session.starts_tls or session.has_turned:
             return None
         transaction = session.transaction
         if transaction is not None and transaction.data is not None:
@@ -166,7 +171,7 @@ class ServerEngine:
         verb = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip().upper())
         if verb is None or (verb.is_offered is not None and not verb.is_offered(session)):
             return self._unknown(name.rstrip().upper(), is_known=verb is not None)
-        if verb.ends_group and self._buffer and session.options.refuse_early_commands:
+        if verb.ends_group and self._buffer and (session.options.refuse_early_commands or verb.turns_roles):
             return Faulty(verb.name, _OUT_OF_STEP, out_of_step=True)
         if session.phase not in verb.phases:
             return Faulty(verb.name, self._out_of_order(verb))

@@ -47,6 +47,14 @@ class ServerOptions:
     """SASL mechanisms offered before TLS (loopback, or where the operator says so)."""
     vrfy: bool = True
     expn: bool = True
+    requiretls: bool = True
+    """REQUIRETLS is offered over TLS (RFC 8689)."""
+    etrn: bool = False
+    """ETRN is offered (RFC 1985)."""
+    atrn: bool = False
+    """ATRN is offered, to be used after a login (RFC 2645)."""
+    turn: bool = False
+    """TURN is known after a login (RFC 821 §3.8)."""
     refuse_early_commands: bool = True
     """Refuse input that is waiting behind a command that must be the last of a group (RFC 2920 §3.1)."""
 
@@ -76,6 +84,8 @@ class Session:
     """An authentication exchange is open: the next line is its response."""
     starts_tls: bool = False
     """STARTTLS was answered with 220: nothing more is read until TLS is on."""
+    has_turned: bool = False
+    """ATRN or TURN was answered with 250: the client is the server now, and nothing more is read here."""
     is_ended: bool = False
 
     @property
@@ -112,6 +122,8 @@ class Verb:
     """The reply in a phase where it is illegal, if another than the plain 503."""
     ends_group: bool = False
     """Must be the last of a pipelined group (RFC 2920 §3.1)."""
+    turns_roles: bool = False
+    """What stands behind it would be lost: it is out of step, whatever `refuse_early_commands` says."""
     is_offered: Callable[[Session], bool] | None = None
     """Whether this session knows the verb, else 502; None for verbs that all sessions know."""
 
@@ -136,6 +148,11 @@ class Parameter:
     read: Callable[[Session, str | None], dict[str, object]]
     writes: str
     """How the client side says it: the value's form in words, for the documentation."""
+
+
+def turn_roles(session: Session, event: Event) -> None:
+    """The `proceed` of the verbs after which the client is the server."""
+    session.has_turned = True
 
 
 def unchanged(session: Session, event: Event) -> None:

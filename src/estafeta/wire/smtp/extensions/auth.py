@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from estafeta.mail.reply import Reply
-from estafeta.wire.smtp.grammar import Fault, xtext
+from estafeta.mail.xtext import from_xtext
+from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import Extension, Parameter, Session
 
 
@@ -14,7 +15,10 @@ def _offer(session: Session) -> str | None:
 def _read(session: Session, value: str | None) -> dict[str, object]:
     if value is None:
         raise Fault(Reply.of(501, "AUTH needs a value", "5.5.4"))
-    submitter = xtext(value)
+    try:
+        submitter = from_xtext(value)
+    except ValueError:
+        raise Fault(Reply.of(501, "AUTH is not xtext", "5.5.4")) from None
     return {"auth": "" if submitter == "<>" else submitter}  # RFC 4954 §5
 
 

@@ -9,8 +9,10 @@ from estafeta.wire.smtp.session import Extension, Parameter, Session
 
 
 def _read(session: Session, value: str | None) -> dict[str, object]:
+    if value is None or not value.isascii():  # upper() makes ASCII of letters beyond it
+        value = ""
     try:
-        return {"body": Body((value or "").upper())}
+        return {"body": Body(value.upper())}
     except ValueError:
         raise Fault(Reply.of(501, "BODY is 7BIT or 8BITMIME", "5.5.4")) from None
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from estafeta.wire.smtp.session import Verb
+from estafeta.wire.smtp.verbs.atrn import ATRN
 from estafeta.wire.smtp.verbs.auth import AUTH
 from estafeta.wire.smtp.verbs.data import DATA
+from estafeta.wire.smtp.verbs.etrn import ETRN
 from estafeta.wire.smtp.verbs.expn import EXPN
 from estafeta.wire.smtp.verbs.hello import EHLO, HELO, LHLO
 from estafeta.wire.smtp.verbs.help import HELP
@@ -14,6 +16,7 @@ from estafeta.wire.smtp.verbs.quit import QUIT
 from estafeta.wire.smtp.verbs.rcpt import RCPT
 from estafeta.wire.smtp.verbs.rset import RSET
 from estafeta.wire.smtp.verbs.starttls import STARTTLS
+from estafeta.wire.smtp.verbs.turn import TURN
 from estafeta.wire.smtp.verbs.vrfy import VRFY
 
 VERBS: tuple[Verb, ...] = (
@@ -30,8 +33,11 @@ VERBS: tuple[Verb, ...] = (
     VRFY,
     EXPN,
     HELP,
+    ETRN,
+    ATRN,
+    TURN,
     QUIT,
 )
 
-KNOWN_ELSEWHERE = frozenset({"TURN", "SEND", "SOML", "SAML", "ETRN", "ATRN", "BDAT"})
+KNOWN_ELSEWHERE = frozenset({"SEND", "SOML", "SAML", "BDAT"})
 """Verbs that the standards know and this server does not: 502, not 500 (RFC 5321 §4.2.4)."""

@@ -1,0 +1,200 @@
+"""One message over an open connection: MAIL, RCPT and the content in as few flights as the server allows.
+
+With PIPELINING and CHUNKING a small message is one flight (RFC 2920, RFC 3030), so that it costs one round
+trip. What was decided about a recipient is kept when the connection breaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from estafeta.client.errors import TransactionBroken
+from estafeta.client.link import BLOCK, Link
+from estafeta.client.results import RecipientReply, SendResult, Tally
+from estafeta.mail.envelope import Body, Octets, Recipient, Sender
+from estafeta.mail.reply import Reply
+from estafeta.net.errors import NetError
+from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
+from estafeta.wire.smtp.content import WireContent, ended
+from estafeta.wire.smtp.dialogue import Verb
+
+# Commands sent before their replies are read. Their replies stay far below what a stream takes in unread,
+# so neither side waits for the other to read (RFC 2920 §3.1).
+_GROUP: Final = 100
+# Content up to this size goes along with MAIL and RCPT, though the server may take no recipient.
+_ALONG: Final = 64 * 1024
+# A chunk of larger content: so often the server can say that it does not take the rest (RFC 3030 §2).
+_CHUNK: Final = 16 * BLOCK
+
+_TOO_LARGE: Final = Reply.of(552, "message larger than the server announced to take", "5.3.4")
+
+
+async def send_message(
+    link: Link, sender: Sender, recipients: Sequence[Recipient], content: bytes | WireContent
+) -> SendResult:
+    """Send one message; see SmtpClient.send."""
+    capabilities = link.engine.capabilities
+    if not recipients:
+        raise LocalProtocolError("no recipients")
+    if capabilities is None or link.engine.is_closed:
+        raise LocalProtocolError("no connection that takes a message")
+    octets = ended((content if isinstance(content, WireContent) else WireContent.of(content)).octets)
+    sender = _completed(link, sender, recipients, octets)
+    limit = capabilities.size
+    if limit is not None and len(octets) > limit:  # RFC 1870 §6: the server would refuse it at MAIL or later
+        return SendResult(tuple(RecipientReply(each, _TOO_LARGE, Verb.MAIL, True) for each in recipients))
+    return await _Transaction(link, sender, recipients, octets).run()
+
+
+def _completed(link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes) -> Sender:
+    """The sender with all parameters that the message needs; raises ExtensionMissing."""
+    capabilities = link.engine.capabilities
+    assert capabilities is not None
+    keywords = capabilities.keywords
+    address = sender.reverse_path.address
+    foreign = None if address is None or address.is_ascii else address
+    for recipient in recipients:
+        if not recipient.forward_path.address.is_ascii:
+            foreign = recipient.forward_path.address
+            break
+    if "SMTPUTF8" not in keywords:
+        if foreign is not None:
+            raise ExtensionMissing("SMTPUTF8", f"the address {foreign}")
+        # RFC 6531 §3.5: a header in UTF-8 does not go where nobody can read it.
+        if sender.smtputf8 and not _header(octets).isascii():
+            raise ExtensionMissing("SMTPUTF8", "the header of the message")
+    body = sender.body
+    if not octets.isascii():
+        if "8BITMIME" not in keywords:  # RFC 6152 §3
+            raise ExtensionMissing("8BITMIME", "the content of the message")
+        body = Body.EIGHT_BIT
+    requires_tls = sender.requires_tls
+    if requires_tls and (link.stream.tls is None or "REQUIRETLS" not in keywords):  # RFC 8689 §2
+        if address is not None:
+            raise ExtensionMissing("REQUIRETLS", "the message")
+        requires_tls = False  # RFC 8689 §5: a notification is not lost for it
+    size = Octets(len(octets)) if sender.size is None else sender.size
+    smtputf8 = sender.smtputf8 or foreign is not None
+    if (size, body, smtputf8, requires_tls) == (sender.size, sender.body, sender.smtputf8, sender.requires_tls):
+        return sender
+    return replace(sender, size=size, body=body, smtputf8=smtputf8, requires_tls=requires_tls)
+
+
+def _header(octets: bytes) -> bytes:
+    end = octets.find(b"\r\n\r\n")
+    return octets if end < 0 else octets[:end]
+
+
+class _Transaction:
+    """One message under way."""
+
+    __slots__ = ("_is_ending", "_link", "_octets", "_recipients", "_sender", "_tally")
+
+    def __init__(self, link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes) -> None:
+        self._link = link
+        self._sender = sender
+        self._recipients = recipients
+        self._octets = octets
+        self._tally = Tally(recipients, is_lmtp=link.engine.is_lmtp)
+        self._is_ending = False
+        """The last of the content is in what was sent last."""
+
+    async def run(self) -> SendResult:
+        """Raises TransactionBroken; what else is raised has cut the connection too."""
+        link = self._link
+        if not link.look():
+            raise self._broken(link.last_words)
+        link.messages += 1
+        try:
+            await self._run()
+        except (NetError, RemoteProtocolError) as error:
+            stage, is_after_final_dot = link.engine.awaited or link.stage, self._is_ending and link.is_all_handed
+            link.abort()
+            known = self._tally.decided()
+            if None in known:
+                raise self._broken(str(error), stage, is_after_final_dot) from error
+        except BaseException:
+            link.abort()
+            raise
+        return SendResult(tuple(each for each in self._tally.decided() if each is not None))
+
+    async def _run(self) -> None:
+        if self._link.engine.can("PIPELINING"):
+            for start in range(0, len(self._recipients), _GROUP):
+                await self._flight(self._group(start))
+                if self._tally.is_refused:
+                    break
+        else:
+            await self._offer_singly()
+        if not self._is_ending:
+            await self._give_content()
+
+    def _group(self, start: int) -> bytes:
+        """The next RCPTs, with MAIL before the first, and DATA or all of a small content behind the last."""
+        link, engine, end = self._link, self._link.engine, start + _GROUP
+        group = [engine.abandon(), engine.mail(self._sender)] if start == 0 else []
+        group += [engine.rcpt(recipient) for recipient in self._recipients[start:end]]
+        if end >= len(self._recipients):
+            if not engine.can("CHUNKING"):
+                group.append(engine.data())
+            elif len(self._octets) <= _ALONG and not engine.is_lmtp and link.is_present:
+                group.append(engine.bdat(self._octets, True))
+                self._is_ending = True
+        return b"".join(group)
+
+    async def _offer_singly(self) -> None:
+        """MAIL, each RCPT and DATA, one after the other."""
+        engine, tally = self._link.engine, self._tally
+        if engine.has_open_transaction:
+            await self._flight(engine.abandon())
+        await self._flight(engine.mail(self._sender))
+        for recipient in self._recipients:
+            if tally.is_refused:
+                return
+            await self._flight(engine.rcpt(recipient))
+        if engine.accepted and not engine.can("CHUNKING"):
+            await self._flight(engine.data())
+
+    async def _give_content(self) -> None:
+        """The content, where it is wanted and did not go along."""
+        link, engine = self._link, self._link.engine
+        if engine.expects_content:
+            if engine.accepted:
+                self._is_ending = True
+                await link.transmit(engine.content(WireContent(self._octets)))
+                await link.hear(self._tally.take)
+            else:
+                await self._flight(engine.abandon())  # RFC 2920 §3.1: a lone dot
+        elif engine.accepted and not self._tally.is_refused:
+            await self._give_chunks()
+
+    async def _give_chunks(self) -> None:
+        """The content by BDAT; with PIPELINING without waiting for the replies to chunks (RFC 3030 §2)."""
+        link, octets, engine, take = self._link, self._octets, self._link.engine, self._tally.take
+        waits = not engine.can("PIPELINING")
+        for start in range(0, len(octets) or 1, _CHUNK):
+            self._is_ending = start + _CHUNK >= len(octets)
+            await link.transmit(engine.bdat(octets[start : start + _CHUNK], self._is_ending))
+            while link.stream.pending and engine.awaited is not None:
+                take(await link.next_event())
+            if engine.awaited is not None and (waits or self._is_ending or self._tally.is_refused):
+                await link.hear(take)
+            if self._tally.is_refused:
+                return
+
+    async def _flight(self, octets: bytes) -> None:
+        """Send commands, and read until nothing waits for its reply."""
+        self._link.say(octets)
+        await self._link.hear(self._tally.take)
+
+    def _broken(self, reason: str, stage: Verb | None = None, is_after_final_dot: bool = False) -> TransactionBroken:
+        known = self._tally.decided()
+        return TransactionBroken(
+            reason,
+            replies=tuple(each for each in known if each is not None),
+            undecided=tuple(self._recipients[index] for index, each in enumerate(known) if each is None),
+            stage=stage,
+            is_after_final_dot=is_after_final_dot,
+        )

@@ -1,0 +1,157 @@
+"""A transaction as the client has it, and what the client says behind MAIL and RCPT.
+
+A parameter goes where its extension was announced. What cannot be said without one raises ExtensionMissing,
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from estafeta.mail.envelope import Notify, OriginalRecipient, Recipient, Sender
+from estafeta.mail.reply import Reply
+from estafeta.mail.xtext import to_unitext, to_xtext
+from estafeta.wire.errors import ExtensionMissing, RemoteProtocolError
+from estafeta.wire.smtp.dialogue import Command
+from estafeta.wire.smtp.replies import Capabilities
+
+# RFC 3461 §4.2
+_MAX_ORCPT: Final = 500
+_IN_ORDER: Final = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
+
+
+@dataclass(slots=True)
+class OutgoingTransaction:
+    """From MAIL to the reply to its content, or to RSET."""
+
+    is_utf8: bool
+    is_lmtp: bool
+    mail: Reply | None = None
+    accepted: list[Recipient] = field(default_factory=list)
+    recipients_waiting: int = 0
+    replies_waiting: int = 0
+    """Commands of it without a reply, those for recipients included."""
+    is_data_sent: bool = False
+    data: Reply | None = None
+    is_chunked: bool = False
+    """A BDAT was sent: neither RCPT nor DATA may follow (RFC 3030 §2)."""
+    is_last_sent: bool = False
+    is_chunk_refused: bool = False
+    """No other chunk may follow (RFC 3030 §2)."""
+    is_taken: bool = False
+    """The content has a positive reply."""
+
+    @property
+    def is_data_open(self) -> bool:
+        """DATA was sent and is not refused."""
+        return self.is_data_sent and (self.data is None or self.data.is_positive)
+
+    @property
+    def may_have_recipients(self) -> bool:
+        """Whether a recipient is accepted, or not yet answered."""
+        return bool(self.recipients_waiting or self.deliverable)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether MAIL was refused."""
+        return self.mail is not None and not self.mail.is_positive
+
+    @property
+    def deliverable(self) -> list[Recipient]:
+        """A recipient counts only in a transaction that was accepted."""
+        return [] if self.is_refused else self.accepted
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has none open any more: MAIL was refused, or all of the content is answered.
+
+        Not after a refused chunk: then a RSET is due (RFC 3030 §2).
+        """
+        if self.replies_waiting:
+            return False
+        if self.is_chunked:
+            return self.is_last_sent and self.is_taken
+        return self.is_refused and (self.data is None or not self.data.is_positive)
+
+    # What the replies to its commands change.
+
+    def mail_answered(self, command: Command, reply: Reply) -> None:
+        """To MAIL."""
+        self.mail = reply
+
+    def rcpt_answered(self, command: Command, reply: Reply) -> None:
+        """To RCPT."""
+        self.recipients_waiting -= 1
+        if reply.code < 400 and command.recipient is not None:
+            self.accepted.append(command.recipient)
+
+    def data_answered(self, command: Command, reply: Reply) -> None:
+        """To DATA."""
+        if 200 <= reply.code < 300:
+            raise RemoteProtocolError(f"{reply.code} in answer to DATA")
+        self.data = reply
+        # RFC 2033 §4.2: DATA fails without recipients; there a lone dot would have no reply.
+        if self.is_lmtp and reply.is_positive and not self.deliverable:
+            raise RemoteProtocolError("354 though no recipient was accepted")
+
+    def chunk_answered(self, command: Command, reply: Reply) -> None:
+        """To a BDAT that is not the last one."""
+        if not reply.is_positive:
+            self.is_chunk_refused = True
+
+    def content_answered(self, command: Command, reply: Reply) -> None:
+        """To the final dot or the last chunk; with LMTP for one recipient."""
+        if reply.code < 400:
+            self.is_taken = True
+
+
+def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool]:
+    """What stands behind MAIL, and whether SMTPUTF8 is among it."""
+    keywords = capabilities.keywords
+    path = sender.reverse_path
+    is_foreign = path.address is not None and not path.address.is_ascii
+    if is_foreign and "SMTPUTF8" not in keywords:
+        raise ExtensionMissing("SMTPUTF8", f"the address {path}")
+    text = f"FROM:<{path}>"
+    if sender.size is not None and "SIZE" in keywords:
+        text += f" SIZE={sender.size}"  # RFC 1870 §6
+    if sender.body is not None and "8BITMIME" in keywords:
+        text += f" BODY={sender.body.value}"  # RFC 6152 §2
+    is_utf8 = (is_foreign or sender.smtputf8) and "SMTPUTF8" in keywords
+    if is_utf8:
+        text += " SMTPUTF8"  # RFC 6531 §3.4
+    if sender.auth is not None and "AUTH" in keywords:
+        text += f" AUTH={to_xtext(sender.auth) or '<>'}"  # RFC 4954 §5
+    if "DSN" in keywords:  # RFC 3461 §5.2.2 (a): not where it was not announced
+        if sender.ret is not None:
+            text += f" RET={sender.ret.value}"
+        if sender.envid:
+            text += f" ENVID={to_xtext(sender.envid)}"
+    if sender.requires_tls:
+        if "REQUIRETLS" in keywords:
+            text += " REQUIRETLS"  # RFC 8689 §2
+        elif not path.is_null:  # RFC 8689 §5: a notification is not lost for it
+            raise ExtensionMissing("REQUIRETLS", "the message")
+    return text, is_utf8
+
+
+def rcpt_argument(recipient: Recipient, capabilities: Capabilities, *, is_utf8: bool) -> str:
+    """What stands behind RCPT; `is_utf8`: MAIL said SMTPUTF8."""
+    text = f"TO:<{recipient.forward_path}>"
+    if "DSN" in capabilities.keywords:
+        if recipient.notify:
+            text += " NOTIFY=" + ",".join(word.value for word in _IN_ORDER if word in recipient.notify)
+        if recipient.original is not None:
+            orcpt = _orcpt(recipient.original, is_utf8=is_utf8)
+            # In ASCII it can become longer than any server takes, and is not worth the recipient.
+            if len(orcpt) <= _MAX_ORCPT:
+                text += f" ORCPT={orcpt}"
+    return text
+
+
+def _orcpt(original: OriginalRecipient, *, is_utf8: bool) -> str:
+    # RFC 3461 §5.2.1 (d): as it came; RFC 6533 §3: in ASCII where UTF-8 is not understood
+    if original.address_type.lower() == "utf-8":
+        return f"{original.address_type};{to_unitext(original.address, utf8=is_utf8)}"
+    return f"{original.address_type};{to_xtext(original.address)}"
