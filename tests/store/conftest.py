@@ -13,17 +13,23 @@ from estafeta.store.records import (
     Acceptance,
     Account,
     Content,
+    ContentId,
     Delivery,
     EntryKind,
+    HolderId,
     Instant,
     JournalEntry,
     MessageId,
-    Relaying,
+    QueuedMessage,
+    QueuedRecipient,
+    QueueStatus,
+    RecipientId,
     SessionId,
 )
 from estafeta.store.store import Store, Transaction, open_store
 
 NOW = Instant(1_700_000_000.0)
+PREFIX = b"Return-Path: <Sender@example.net>\r\n"
 
 Accept = Callable[..., Acceptance]
 AddAccount = Callable[..., Account]
@@ -65,6 +71,9 @@ def acceptance() -> Accept:
         relay: tuple[str, ...] = (),
         content: Content | bytes = b"Subject: x\r\n\r\nhello\r\n",
         message_id: int | None = None,
+        holder: HolderId | None = None,
+        priority: int = 0,
+        prefix: bytes = b"",
     ) -> Acceptance:
         number = MessageId(tx.ids.next_id() if message_id is None else message_id)
         deliveries = []
@@ -72,18 +81,37 @@ def acceptance() -> Accept:
             account = accounts.find(tx, Address.parse(text))
             assert account is not None
             inbox = mailboxes.inbox(tx, account.account_id)
-            deliveries.append(Delivery(inbox.mailbox_id, ForwardPath(account.address)))
-        relayings = [Relaying(Address.parse(text).domain, ForwardPath(Address.parse(text))) for text in relay]
+            deliveries.append(Delivery(inbox.mailbox_id, ForwardPath(account.address), PREFIX))
+        made = Content(len(content), octets=content) if isinstance(content, bytes) else content
+        message = QueuedMessage(
+            message_id=number,
+            content_id=ContentId(number),
+            reverse_path=ReversePath(Address.parse("Sender@example.net")),
+            accepted_at=NOW,
+            size=made.size + len(prefix),
+            body="8BITMIME",
+            priority=priority,
+            prefix=prefix,
+        )
+        queued = [
+            QueuedRecipient(
+                recipient_id=RecipientId(tx.ids.next_id()),
+                message=message,
+                forward_path=ForwardPath(Address.parse(text)),
+                destination=Address.parse(text).domain,
+                status=QueueStatus.ACTIVE,
+                next_attempt_at=NOW,
+                review_at=Instant(NOW + 14_400) if holder is None else None,
+                holder=holder,
+            )
+            for text in relay
+        ]
         return Acceptance(
             message_id=number,
             accepted_at=NOW,
-            reverse_path=ReversePath(Address.parse("Sender@example.net")),
-            smtputf8=False,
-            body="8BITMIME",
-            prefix=b"Return-Path: <Sender@example.net>\r\n",
-            content=Content(len(content), octets=content) if isinstance(content, bytes) else content,
+            content=made,
             deliveries=tuple(deliveries),
-            relayings=tuple(relayings),
+            queued=tuple(queued),
             directory_version=directory.version(tx),
             entry=JournalEntry(
                 EntryKind.TRANSACTION,

@@ -46,7 +46,7 @@ def test_an_accepted_message_is_in_the_mailbox_the_queue_and_the_journal(
             assert str(recipient.forward_path) == "Bob@example.com"
             assert recipient.destination == "example.com"
             assert recipient.status is QueueStatus.ACTIVE
-            assert str(recipient.reverse_path) == "Sender@example.net"
+            assert str(recipient.message.reverse_path) == "Sender@example.net"
             assert queue.read_content(tx, store.content, made.message_id) == OCTETS
             assert journal.by_message(tx, made.message_id) == [made.entry]
             found = accounts.find(tx, account.address)
@@ -79,7 +79,7 @@ def test_a_mailbox_reached_by_two_ways_gets_the_message_once(
     def change(tx: Transaction) -> int:
         account = add_account(tx, "ann@example.org")
         made = acceptance(tx, to=("ann@example.org",), relay=("bob@example.com", "bob@example.com"))
-        other = Delivery(made.deliveries[0].mailbox_id, ForwardPath(Address("other", "example.org")))
+        other = Delivery(made.deliveries[0].mailbox_id, ForwardPath(Address("other", "example.org")), PREFIX)
         accept(tx, replace(made, deliveries=(*made.deliveries, other)))
         assert len(queue.find(tx, made.message_id)) == 1
         return mailboxes.inbox(tx, account.account_id).messages

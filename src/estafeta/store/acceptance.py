@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from estafeta.store import directory, journal
+from estafeta.store import directory, journal, queue
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import DirectoryChanged, OverQuota
-from estafeta.store.records import Acceptance, Delivery, MailboxId, QueueStatus
+from estafeta.store.records import Acceptance, Delivery, MailboxId
 from estafeta.store.statements import Statements
 
 _sql = Statements("acceptance")
@@ -27,6 +27,11 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
     if not journal.record_once(tx, acceptance.message_id, acceptance.entry):
         return
     content = acceptance.content
+    if not acceptance.deliveries and not acceptance.queued:
+        # All recipients came to their end without it.
+        if content.file is not None:
+            tx.remove_file(content.file)
+        return
     tx.later(
         _sql.add_content,
         {
@@ -41,8 +46,7 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
         if delivery.mailbox_id not in reached:
             reached.add(delivery.mailbox_id)
             _deliver(tx, acceptance, delivery)
-    if acceptance.relayings:
-        _queue(tx, acceptance)
+    queue.add(tx, acceptance.queued)
 
 
 def _version(tx: Transaction) -> int:
@@ -99,7 +103,7 @@ def _box(tx: Transaction, mailbox_id: MailboxId) -> _Box:
 
 
 def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
-    size = len(acceptance.prefix) + acceptance.content.size
+    size = len(delivery.prefix) + acceptance.content.size
     mailbox_id = delivery.mailbox_id
     box = _box(tx, mailbox_id)
     if box.room is not None:
@@ -108,7 +112,7 @@ def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> Non
         "mailbox_id": mailbox_id,
         "uid": box.uid_next,
         "message_id": acceptance.message_id,
-        "prefix": acceptance.prefix,
+        "prefix": delivery.prefix,
         "modseq": box.modseq + 1,
         "now": acceptance.accepted_at,
         "size": size,
@@ -121,32 +125,3 @@ def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> Non
     if mailbox_id not in tx.memory:
         tx.memory[mailbox_id] = box
         tx.later(_sql.count_deliveries, box.tally)
-
-
-def _queue(tx: Transaction, acceptance: Acceptance) -> None:
-    tx.later(
-        _sql.add_queued_message,
-        {
-            "message_id": acceptance.message_id,
-            "reverse_path": str(acceptance.reverse_path),
-            "smtputf8": int(acceptance.smtputf8),
-            "body": acceptance.body,
-            "now": acceptance.accepted_at,
-            "size": acceptance.content.size,
-        },
-    )
-    # The same forward-path at the same destination is there once.
-    for forward_path, destination in dict.fromkeys(
-        (str(relaying.forward_path), relaying.destination) for relaying in acceptance.relayings
-    ):
-        tx.later(
-            _sql.add_queued_recipient,
-            {
-                "recipient_id": tx.ids.next_id(),
-                "message_id": acceptance.message_id,
-                "forward_path": forward_path,
-                "destination": destination,
-                "status": QueueStatus.ACTIVE.value,
-                "now": acceptance.accepted_at,
-            },
-        )

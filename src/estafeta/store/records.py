@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
+from estafeta.mail.envelope import Notify, OriginalRecipient, Ret
 
 AccountId = NewType("AccountId", int)
 DomainId = NewType("DomainId", int)
@@ -14,6 +15,7 @@ MailboxId = NewType("MailboxId", int)
 ContentId = NewType("ContentId", int)
 MessageId = NewType("MessageId", int)
 """One accepted mail object: the queue id, made before the commit, so that 250 and Received can name it."""
+RecipientId = NewType("RecipientId", int)
 SessionId = NewType("SessionId", int)
 Uid = NewType("Uid", int)
 ModSeq = NewType("ModSeq", int)
@@ -121,22 +123,101 @@ class QueueStatus(StrEnum):
     """Waits for the operator."""
 
 
+HolderId = NewType("HolderId", int)
+"""One process that relays; what it has claimed is its own until it settles it, or is known to be dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """One envelope under which a content goes on. An alias or a list gives the content another envelope."""
+
+    message_id: MessageId
+    content_id: ContentId
+    """The id of the accepted mail object that the content came with; the journal tells of attempts under it."""
+    reverse_path: ReversePath
+    accepted_at: Instant
+    size: int
+    """Octets of content and prefix."""
+    account: str | None = None
+    """Who handed it in; None for mail from elsewhere, and for what the house itself writes."""
+    smtputf8: bool = False
+    body: str | None = None
+    envid: str | None = None
+    ret: Ret | None = None
+    requires_tls: bool = False
+    priority: int = 0
+    """-9 to 9, the higher the sooner (RFC 6710 §3)."""
+    prefix: bytes = b""
+    """Fields that go before the content (those of a list)."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedRecipient:
     """One recipient that waits to be relayed."""
 
-    recipient_id: int
-    message_id: MessageId
-    reverse_path: ReversePath
+    recipient_id: RecipientId
+    message: QueuedMessage
     forward_path: ForwardPath
     destination: str
-    """The domain whose hosts are asked next, or a host given by a route."""
+    """What it waits for, as `routing.destinations` reads it: a domain, a gateway, a customer who calls."""
     status: QueueStatus
-    attempts: int
-    accepted_at: Instant
     next_attempt_at: Instant
-    last_reply: str | None
-    size: int
+    review_at: Instant | None
+    """When to look at it even if nothing was tried: its sender is due a notice of delay, or its time is over.
+    None while it is first tried by the process that accepted it."""
+    original: OriginalRecipient | None = None
+    notify: frozenset[Notify] | None = None
+    attempts: int = 0
+    last_reply: str | None = None
+    holder: HolderId | None = None
+    """The process that has claimed it."""
+    is_delay_told: bool = False
+
+
+class Fate(StrEnum):
+    """What became of a recipient at an attempt."""
+
+    RELAYED = "relayed"
+    """The next host has it."""
+    DELIVERED = "delivered"
+    """It is where it was to go, by a gateway."""
+    DEFERRED = "deferred"
+    """Not now."""
+    FAILED = "failed"
+    """Never."""
+    EXPIRED = "expired"
+    """Not within its time."""
+
+    @property
+    def is_final(self) -> bool:
+        """The recipient leaves the queue."""
+        return self is not Fate.DEFERRED
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One recipient's row after an attempt, or after it was looked at."""
+
+    recipient_id: RecipientId
+    fate: Fate
+    reply: str | None = None
+    next_attempt_at: Instant = Instant(0)
+    """For DEFERRED."""
+    review_at: Instant | None = None
+    counts_as_attempt: bool = True
+    """False where it was only put back, or its sender was told of the delay."""
+    is_delay_told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationState:
+    """A destination that as a whole does not take mail now."""
+
+    destination: str
+    blocked_until: Instant
+    failures: int
+    """One after the other, without a success."""
+    last_reply: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +227,8 @@ class Delivery:
     mailbox_id: MailboxId
     forward_path: ForwardPath
     """As RCPT gave it, before aliases."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relaying:
-    """One remote recipient of an acceptance."""
-
-    destination: str
-    forward_path: ForwardPath
+    prefix: bytes
+    """Fields put before the content at delivery: Return-Path, and those of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +249,9 @@ class Acceptance:
 
     message_id: MessageId
     accepted_at: Instant
-    reverse_path: ReversePath
-    smtputf8: bool
-    body: str | None
-    prefix: bytes
-    """Fields put before the content at delivery (Return-Path); relayed copies do not carry them."""
     content: Content
     deliveries: tuple[Delivery, ...]
-    relayings: tuple[Relaying, ...]
+    queued: tuple[QueuedRecipient, ...]
     directory_version: int
     """The version of the directory that the routes were found in."""
     entry: JournalEntry

@@ -31,14 +31,3 @@ WHERE mailbox_id = :mailbox_id;
 INSERT INTO messages
     (mailbox_id, uid, delivery_id, message_id, content_id, prefix, modseq, flags, internal_at, size)
 VALUES (:mailbox_id, :uid, :message_id, :message_id, :message_id, :prefix, :modseq, '', :now, :size);
-
--- name: add_queued_message
--- A mail object that waits to be relayed.
-INSERT INTO queued_messages (message_id, content_id, reverse_path, smtputf8, body, accepted_at, size)
-VALUES (:message_id, :message_id, :reverse_path, :smtputf8, :body, :now, :size);
-
--- name: add_queued_recipient
--- One recipient of it, due at once.
-INSERT INTO queued_recipients
-    (recipient_id, message_id, forward_path, destination, status, attempts, next_attempt_at)
-VALUES (:recipient_id, :message_id, :forward_path, :destination, :status, 0, :now);
