@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from estafeta.mail.address import Address, parse_domain
-from estafeta.store import accounts, aliases, domains
+from estafeta.store import accounts, aliases, domains, lists
 from estafeta.store.records import Instant
 from estafeta.store.store import Store, Transaction, open_store
 
@@ -61,6 +61,10 @@ class Village:
         address = Address.parse(text)
         self.domain(address.domain)
         self.do(lambda tx: aliases.add(tx, address, [Address.parse(member) for member in members]))
+
+    def list(self, text: str, owner: str, *members: str) -> None:
+        self.alias(text, *members)
+        self.do(lambda tx: lists.set_owner(tx, Address.parse(text), Address.parse(owner)))
 
 
 @pytest.fixture

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from estafeta.mail.address import Address, ForwardPath
+from estafeta.mail.address import Address, ForwardPath, ReversePath
 from estafeta.routing import directory as room
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
-from estafeta.routing.routes import Expansion, Refused, ToHost, ToMailbox
+from estafeta.routing.routes import Expansion, Refused, RouteRule, ToHost, ToMailbox
+from estafeta.routing.srs import Srs
 from estafeta.store import accounts, aliases
 from estafeta.store import directory as stored
 
 ANA, BEN, TEAM = Address("ana", "example.org"), Address("ben", "example.org"), Address("team", "example.org")
+NOW = 1_700_000_000.0
 
 
 def path(address: Address) -> ForwardPath:
@@ -27,7 +29,7 @@ def path(address: Address) -> ForwardPath:
 def directory(village: Any) -> Iterator[Directory]:
     village.account(str(ANA))
     village.account(str(BEN))
-    yield Directory(village.store, LocalRules())
+    yield Directory(village.store, LocalRules(), lambda: NOW)
 
 
 def test_a_route_is_remembered_with_its_version(village: Any, directory: Directory) -> None:
@@ -79,6 +81,49 @@ def test_memory_is_bounded(directory: Directory, monkeypatch: pytest.MonkeyPatch
     assert len(directory._identities) <= 2
 
 
+def test_memory_is_bounded_by_the_ends_of_aliases_too(
+    village: Any, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "REMEMBERED", 4)
+    village.alias(str(TEAM), "a@example.net", "b@example.net", "c@example.net")
+    town = Address("town", "example.org")
+    village.alias(str(town), str(ANA), "d@example.net")
+    for address in (TEAM, ANA):
+        asyncio.run(directory.resolve(path(address)))
+    assert directory.remembered(path(TEAM)) is not None and directory.remembered(path(ANA)) is not None
+    asyncio.run(directory.resolve(path(town)))
+    assert directory.remembered(path(TEAM)) is None and directory.remembered(path(town)) is not None
+
+
+def test_routes_that_depend_on_the_account_are_remembered_for_each(village: Any) -> None:
+    village.account(str(ANA))
+    rules = LocalRules((RouteRule("*", senders=(str(ANA),), gateway="smarthost"),))
+    directory = Directory(village.store, rules, lambda: NOW)
+    far = path(Address("far", "example.net"))
+    for account, destination in ((ANA, "gateway:smarthost"), (BEN, "example.net"), (None, "example.net")):
+        assert directory.remembered(far, account) is None
+        found = asyncio.run(directory.resolve(far, account))
+        assert isinstance(found, ToHost) and found.destination == destination
+        assert directory.remembered(far, account) is found
+
+
+def test_routes_that_do_not_depend_on_the_account_are_found_once_for_all(directory: Directory) -> None:
+    found = asyncio.run(directory.resolve(path(ANA), BEN))
+    assert directory.remembered(path(ANA)) is directory.remembered(path(ANA), ANA) is found
+
+
+def test_a_way_back_is_asked_for_each_time_because_it_closes(village: Any) -> None:
+    village.account(str(ANA))
+    now, srs = [NOW], Srs(b"secret")
+    directory = Directory(village.store, LocalRules(srs=srs), lambda: now[0])
+    address = srs.forward(ReversePath(Address("far", "example.net")), "example.org", NOW).address
+    assert address is not None
+    for days, kind in ((0, ToHost), (20, ToHost), (30, Refused)):
+        now[0] = NOW + days * 86_400
+        assert directory.remembered(path(address)) is None
+        assert isinstance(asyncio.run(directory.resolve(path(address))), kind)
+
+
 def test_an_account_is_itself_and_each_alias_it_is_a_member_of(village: Any, directory: Directory) -> None:
     village.alias(str(TEAM), str(BEN), "Ana@Example.Org")
     assert asyncio.run(directory.identities(ANA)) == {ANA, TEAM}
@@ -118,7 +163,7 @@ def test_addresses_that_only_look_alike_are_not_ones_own(village: Any, directory
 
 
 def test_without_a_separator_there_are_no_subaddresses(village: Any, directory: Directory) -> None:
-    plain = Directory(village.store, LocalRules(subaddress_separator=""))
+    plain = Directory(village.store, LocalRules(subaddress_separator=""), lambda: NOW)
     assert asyncio.run(plain.may_send_as(ANA, ANA))
     assert not asyncio.run(plain.may_send_as(ANA, Address("ana+x", "example.org")))
 

@@ -6,28 +6,57 @@ from typing import Any
 
 import pytest
 
-from estafeta.mail.address import Address, ForwardPath
+from estafeta.mail.address import Address, ForwardPath, ReversePath
+from estafeta.mail.lists import Listed
 from estafeta.routing import local
-from estafeta.routing.local import LocalRules, find_loop, resolve
-from estafeta.routing.routes import Expansion, Refused, Route, RouteRule, ToHost, ToMailbox
-from estafeta.store import accounts, aliases, mailboxes
+from estafeta.routing.local import LocalRules, destination_of, find_loop, resolve
+from estafeta.routing.routes import (
+    End,
+    Expansion,
+    Refused,
+    Route,
+    RouteAction,
+    RouteRule,
+    ToHost,
+    ToMailbox,
+    ToNowhere,
+)
+from estafeta.routing.srs import Srs
+from estafeta.store import accounts, aliases, lists, mailboxes
 
 ANA, BEN, EVA = "ana@example.org", "ben@example.org", "eva@example.org"
+NOW = 1_700_000_000.0
+DAY = 86_400
 
 
-def route(village: Any, text: str, rules: LocalRules | None = None) -> Route:
+def route(
+    village: Any, text: str, rules: LocalRules | None = None, account: str | None = None, now: float = NOW
+) -> Route:
     address = Address.parse(text) if "@" in text else Address(text, "")
-    found: Route = village.ask(lambda tx: resolve(tx, ForwardPath(address), rules or LocalRules()))
+    by = Address.parse(account) if account else None
+    found: Route = village.ask(lambda tx: resolve(tx, ForwardPath(address), rules or LocalRules(), account=by, now=now))
     return found
 
 
-def ends(village: Any, text: str, rules: LocalRules | None = None) -> list[str]:
-    """Where mail ends, in its order: accounts, and `-> address` for other hosts; or the refusal's codes."""
-    found = route(village, text, rules)
+def reached(village: Any, text: str, rules: LocalRules | None = None, account: str | None = None) -> tuple[End, ...]:
+    """The ends, of one that is not refused."""
+    found = route(village, text, rules, account)
+    assert not isinstance(found, Refused)
+    return found.ends if isinstance(found, Expansion) else (found,)
+
+
+def ends(village: Any, text: str, rules: LocalRules | None = None, account: str | None = None) -> list[str]:
+    """Where mail ends, in its order: accounts, `-> address` for other hosts, `nowhere`; or the refusal's codes."""
+    found = route(village, text, rules, account)
     if isinstance(found, Refused):
         return [f"{found.reply.code} {found.reply.status}"]
-    each = found.ends if isinstance(found, Expansion) else (found,)
-    return [str(end.account) if isinstance(end, ToMailbox) else f"-> {end.address}" for end in each]
+    return [told(end) for end in reached(village, text, rules, account)]
+
+
+def told(end: End) -> str:
+    if isinstance(end, ToMailbox):
+        return str(end.account)
+    return f"-> {end.address}" if isinstance(end, ToHost) else end.text
 
 
 @pytest.fixture(autouse=True)
@@ -289,7 +318,7 @@ def test_a_setting_that_leads_nowhere_leaves_the_oldest_account(village: Any, se
 
 
 def test_postmasters_mail_is_never_relaying(village: Any) -> None:
-    rules = LocalRules((RouteRule("*", BEN),), postmaster=Address.parse("far@example.net"))
+    rules = LocalRules((RouteRule("*", mailbox=BEN),), postmaster=Address.parse("far@example.net"))
     found = route(village, "postmaster@example.org", rules)
     assert isinstance(found, ToMailbox) and found.account == Address.parse(BEN) and not found.is_relaying
 
@@ -332,7 +361,11 @@ def test_names_near_ours_are_not_ours(village: Any, text: str) -> None:
 
 def test_the_first_rule_that_fits_is_taken(village: Any) -> None:
     rules = LocalRules(
-        (RouteRule("a.example.net", ANA), RouteRule(".example.net", BEN), RouteRule("*", "Eva@example.org"))
+        (
+            RouteRule("a.example.net", mailbox=ANA),
+            RouteRule(".example.net", mailbox=BEN),
+            RouteRule("*", mailbox="Eva@example.org"),
+        )
     )
     assert ends(village, "x@a.example.net", rules) == [ANA]
     assert ends(village, "x@b.example.net", rules) == ends(village, "x@c.b.example.net", rules) == [BEN]
@@ -343,27 +376,286 @@ def test_the_first_rule_that_fits_is_taken(village: Any) -> None:
 
 
 def test_a_rule_does_not_fit_names_that_only_end_alike(village: Any) -> None:
-    rules = LocalRules((RouteRule(".example.net", ANA), RouteRule("example.com", BEN)))
+    rules = LocalRules((RouteRule(".example.net", mailbox=ANA), RouteRule("example.com", mailbox=BEN)))
     for text in ("x@example.net", "x@badexample.net", "x@sub.example.com"):
         assert isinstance(route(village, text, rules), ToHost)
 
 
 def test_a_rule_without_its_account_is_a_fault_that_time_may_mend(village: Any) -> None:
-    rules = LocalRules((RouteRule("*", "gone@example.org"),))
+    rules = LocalRules((RouteRule("*", mailbox="gone@example.org"),))
     assert ends(village, "x@example.net", rules) == ["451 4.3.5"]
 
 
 def test_a_rule_to_a_disabled_account_takes_no_mail(village: Any) -> None:
     village.disable(ANA)
-    assert ends(village, "x@example.net", LocalRules((RouteRule("*", ANA),))) == ["550 5.2.1"]
+    assert ends(village, "x@example.net", LocalRules((RouteRule("*", mailbox=ANA),))) == ["550 5.2.1"]
 
 
 def test_rules_hold_for_the_members_of_aliases_too(village: Any) -> None:
     village.alias("team@example.org", "x@example.net", "y@example.com")
-    assert ends(village, "team@example.org", LocalRules((RouteRule("example.net", BEN),))) == [
+    assert ends(village, "team@example.org", LocalRules((RouteRule("example.net", mailbox=BEN),))) == [
         BEN,
         "-> y@example.com",
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "destination"),
+    [
+        (RouteRule("example.net", action=RouteAction.MX), "example.net"),
+        (RouteRule(".net", gateway="office"), "gateway:office"),
+        (RouteRule("*", action=RouteAction.ON_DEMAND), "on-demand:example.net"),
+        (RouteRule("example.com", gateway="office"), "example.net"),
+    ],
+)
+def test_a_rule_says_where_mail_goes_on(village: Any, rule: RouteRule, destination: str) -> None:
+    rules = LocalRules((rule,))
+    found = route(village, "Far.Away@example.net", rules)
+    assert isinstance(found, ToHost)
+    assert (found.destination, str(found.address)) == (destination, "Far.Away@example.net")
+    assert not found.for_anyone
+    assert destination_of(found.address, rules) == destination
+
+
+def test_a_domain_of_ours_that_is_kept_elsewhere_is_taken_from_everyone(village: Any) -> None:
+    rules = LocalRules(
+        (
+            RouteRule("backup.example", action=RouteAction.MX, for_anyone=True),
+            RouteRule("inner.example", gateway="inner", for_anyone=True),
+            RouteRule("customer.example", action=RouteAction.ON_DEMAND, for_anyone=True),
+            RouteRule("kept.example", mailbox=ANA, for_anyone=True),
+            RouteRule("gone.example", action=RouteAction.DISCARD, for_anyone=True),
+            RouteRule("*", gateway="smarthost"),
+        )
+    )
+    for name in ("backup", "inner", "customer"):
+        found = route(village, f"x@{name}.example", rules)
+        assert isinstance(found, ToHost) and found.for_anyone
+    kept = route(village, "x@kept.example", rules)
+    assert isinstance(kept, ToMailbox) and not kept.is_relaying
+    gone = route(village, "x@gone.example", rules)
+    assert isinstance(gone, ToNowhere) and gone.for_anyone
+    others = route(village, "x@else.example", rules)
+    assert isinstance(others, ToHost) and not others.for_anyone
+
+
+def test_what_a_rule_discards_is_taken_and_goes_nowhere(village: Any) -> None:
+    rules = LocalRules((RouteRule("example.net", action=RouteAction.DISCARD),))
+    assert route(village, "x@example.net", rules) == ToNowhere("route for example.net")
+    village.alias("some@example.org", "x@example.net", ANA, "y@example.net")
+    village.alias("none@example.org", "x@example.net")
+    assert ends(village, "some@example.org", rules) == ["nowhere", ANA]
+    assert ends(village, "none@example.org", rules) == ["nowhere"]
+
+
+def test_a_rule_refuses_in_the_words_of_the_operator(village: Any) -> None:
+    plain = RouteRule("example.net", action=RouteAction.REFUSE)
+    worded = RouteRule("example.com", action=RouteAction.REFUSE, text="moved to example.edu")
+    for text, reply in (
+        ("x@example.net", "550 5.7.1 mail for this domain is not taken"),
+        ("x@example.com", "550 5.7.1 moved to example.edu"),
+    ):
+        found = route(village, text, LocalRules((plain, worded)))
+        assert isinstance(found, Refused) and str(found.reply) == reply
+
+
+def test_rules_of_senders_are_for_the_mail_that_these_hand_in(village: Any) -> None:
+    rules = LocalRules(
+        (
+            RouteRule("*", senders=("Ana@example.org", "zoe@example.org"), gateway="ana"),
+            RouteRule("*", senders=("@example.com",), gateway="com"),
+            RouteRule("example.net", action=RouteAction.MX),
+            RouteRule("*", senders=("@example.org",), action=RouteAction.REFUSE),
+        )
+    )
+    for account, expected in (
+        (ANA, "gateway:ana"),
+        ("eva@example.com", "gateway:com"),
+        ("ana@sub.example.com", "example.net"),
+        (BEN, "example.net"),
+        (None, "example.net"),
+    ):
+        found = route(village, "x@example.net", rules, account)
+        assert isinstance(found, ToHost) and found.destination == expected
+        by = Address.parse(account) if account else None
+        assert destination_of(found.address, rules, by) == expected
+    assert ends(village, "x@example.edu", rules, BEN) == ["550 5.7.1"]
+    assert ends(village, "x@example.edu", rules) == ["-> x@example.edu"]
+
+
+def test_rules_of_senders_hold_for_the_members_of_aliases_and_for_catch_alls(village: Any) -> None:
+    rules = LocalRules((RouteRule("*", senders=(ANA,), gateway="ana"),), postmaster=Address.parse("far@example.net"))
+    village.alias("team@example.org", BEN, "far@example.net")
+    village.domain("example.com", catch_all="far@example.net")
+    for text in ("team@example.org", "whoever@example.com", "postmaster@example.org", "postmaster"):
+        for account, expected in ((ANA, "gateway:ana"), (BEN, "example.net"), (None, "example.net")):
+            last = reached(village, text, rules, account)[-1]
+            assert isinstance(last, ToHost) and last.destination == expected
+
+
+def test_queued_mail_that_a_rule_no_longer_sends_on_has_no_destination() -> None:
+    path = ForwardPath(Address("x", "example.net"))
+    for rule in (
+        RouteRule("*", mailbox=ANA),
+        RouteRule("*", action=RouteAction.DISCARD),
+        RouteRule("*", action=RouteAction.REFUSE),
+    ):
+        assert destination_of(path, LocalRules((rule,))) is None
+    assert destination_of(path, LocalRules()) == "example.net"
+    assert destination_of(ForwardPath(Address("x", "[192.0.2.1]")), LocalRules()) == "[192.0.2.1]"
+
+
+# Lists, and what an end knows of its way
+
+
+def test_an_end_elsewhere_names_the_nearest_address_of_ours_that_forwards_there(village: Any) -> None:
+    village.alias("inner@example.com", "far@example.net")
+    village.alias("outer@example.org", "inner@example.com", "near@example.net")
+    village.domain("example.edu", catch_all="far@example.net")
+    found = {str(end.address): end.alias for end in reached(village, "outer@example.org") if isinstance(end, ToHost)}
+    assert found == {
+        "far@example.net": Address("inner", "example.com"),
+        "near@example.net": Address("outer", "example.org"),
+    }
+    (end,) = reached(village, "whoever@example.edu")
+    assert isinstance(end, ToHost) and end.alias is not None and end.alias.domain == "example.edu"
+    (end,) = reached(village, "far@example.net")
+    assert isinstance(end, ToHost) and end.alias is None
+
+
+@pytest.mark.parametrize("text", ["postmaster", "postmaster@example.org"])
+def test_postmaster_elsewhere_is_forwarded_by_a_domain_of_ours(village: Any, text: str) -> None:
+    (end,) = reached(village, text, LocalRules(postmaster=Address.parse("far@example.net")))
+    assert isinstance(end, ToHost) and end.alias == Address("postmaster", "example.org")
+
+
+def test_each_end_behind_a_list_knows_the_list_and_its_owner(village: Any) -> None:
+    village.list("town@example.org", "Boss@example.com", ANA, "far@example.net")
+    listed = Listed(Address("town", "example.org"), Address("Boss", "example.com"))
+    found = reached(village, "Town+x@example.org")
+    assert [end.listed for end in found if not isinstance(end, ToNowhere)] == [listed, listed]
+    assert isinstance(found[1], ToHost) and found[1].alias == listed.address
+
+
+def test_of_lists_one_within_the_other_the_nearest_to_the_end_counts(village: Any) -> None:
+    village.list("inner@example.org", ANA, "far@example.net", BEN)
+    village.alias("between@example.org", "inner@example.org", "near@example.net")
+    village.list("outer@example.org", EVA, "between@example.org", EVA)
+    found = {end.text: end.listed for end in reached(village, "outer@example.org") if not isinstance(end, ToNowhere)}
+    assert {text: listed.address.local_part for text, listed in found.items() if listed} == {
+        "<far@example.net> by way of example.net": "inner",
+        "mailbox of ben@example.org": "inner",
+        "<near@example.net> by way of example.net": "outer",
+        "mailbox of eva@example.org": "outer",
+    }
+
+
+def test_the_first_way_to_an_end_says_whether_a_list_leads_there(village: Any) -> None:
+    village.list("town@example.org", EVA, ANA, BEN, "far@example.net")
+    village.alias("first@example.org", ANA, "town@example.org", "far@example.net")
+    village.alias("last@example.org", "town@example.org", ANA)
+    for text, expected in (("first", [False, True, True]), ("last", [True, True, True])):
+        found = reached(village, f"{text}@example.org")
+        assert [not isinstance(end, ToNowhere) and end.listed is not None for end in found] == expected
+
+
+def test_a_list_whose_member_is_postmaster_reaches_who_that_is(village: Any) -> None:
+    village.list("town@example.org", EVA, "postmaster@example.org")
+    (end,) = reached(village, "town@example.org")
+    assert isinstance(end, ToMailbox) and str(end.account) == ANA
+    assert end.listed is not None and end.listed.address == Address("town", "example.org")
+
+
+def test_a_list_that_is_one_no_longer_is_an_alias_as_others(village: Any) -> None:
+    village.list("town@example.org", EVA, ANA)
+    village.do(lambda tx: lists.remove(tx, Address("town", "example.org")))
+    (end,) = reached(village, "town@example.org")
+    assert isinstance(end, ToMailbox) and end.listed is None
+
+
+def test_a_list_whose_owner_leads_back_to_it_is_a_ring(village: Any) -> None:
+    village.list("town@example.org", "boss@example.org", ANA)
+    village.alias("boss@example.org", BEN)
+    address = Address("town", "example.org")
+    assert not village.ask(lambda tx: find_loop(tx, address))
+    village.do(lambda tx: aliases.remove(tx, Address("boss", "example.org")))
+    village.alias("boss@example.org", BEN, "Town+x@example.org")
+    assert village.ask(lambda tx: find_loop(tx, address))
+    assert ends(village, "town@example.org") == [ANA]
+
+
+# The way back of rewritten reverse-paths
+
+SRS = Srs(b"secret of this house")
+
+
+def rewritten(text: str, domain: str = "example.org", now: float = NOW) -> str:
+    return str(SRS.forward(ReversePath(Address.parse(text)), domain, now))
+
+
+@pytest.mark.parametrize("change", [str, str.lower, str.upper])
+def test_a_notification_for_a_forwarded_message_finds_its_way_from_anyone(village: Any, change: Any) -> None:
+    local_part = rewritten("sender@example.net").partition("@")[0]
+    found = route(village, f"{change(local_part)}@example.org", LocalRules(srs=SRS))
+    assert isinstance(found, ToHost) and found.for_anyone
+    assert str(found.address).lower() == "sender@example.net"
+    assert (found.destination, found.reason) == ("example.net", "SRS undone: domain is not ours")
+
+
+def test_a_way_back_goes_by_the_rules_and_is_open_all_the_same(village: Any) -> None:
+    text = rewritten("sender@example.net")
+    for rule in (RouteRule("*", gateway="smarthost"), RouteRule("*", action=RouteAction.DISCARD)):
+        found = route(village, text, LocalRules((rule,), srs=SRS))
+        assert isinstance(found, ToHost | ToNowhere) and found.for_anyone
+    kept = route(village, text, LocalRules((RouteRule("*", mailbox=ANA),), srs=SRS))
+    assert isinstance(kept, ToMailbox) and not kept.is_relaying and str(kept.account) == ANA
+
+
+def test_a_way_back_may_end_here(village: Any) -> None:
+    village.alias("team@example.org", ANA, BEN)
+    assert ends(village, rewritten("team@example.org"), LocalRules(srs=SRS)) == [ANA, BEN]
+    assert ends(village, rewritten("ana+x@example.org"), LocalRules(srs=SRS)) == [ANA]
+    assert ends(village, rewritten("gone@example.org"), LocalRules(srs=SRS)) == ["550 5.1.1"]
+
+
+def test_what_two_domains_of_ours_rewrote_comes_back_over_both(village: Any) -> None:
+    village.domain("example.com")
+    twice = rewritten(rewritten("sender@example.net", "example.com"), "example.org")
+    assert twice.startswith("SRS1=")
+    assert ends(village, twice, LocalRules(srs=SRS)) == ["-> sender@example.net"]
+
+
+def test_a_forged_an_old_and_a_broken_way_back_are_unknown_mailboxes(village: Any) -> None:
+    good = rewritten("sender@example.net")
+    village.domain("example.org", catch_all=EVA)
+    rules = LocalRules(srs=SRS)
+    for text, now, reason in (
+        (good.replace("sender", "victim"), NOW, "the hash is not one of ours"),
+        (good, NOW + 30 * DAY, "older than 21 days"),
+        ("SRS0=nonsense@example.org", NOW, "not a whole address of SRS"),
+    ):
+        found = route(village, text, rules, now=now)
+        assert isinstance(found, Refused) and str(found.reply) == "550 5.1.1 no such mailbox here"
+        assert found.reason == f"SRS: {reason}"
+    assert isinstance(route(village, good, rules, now=NOW + 21 * DAY), ToHost)
+
+
+def test_an_account_or_alias_that_looks_like_a_way_back_is_what_it_is(village: Any) -> None:
+    village.account("srs0@example.org")
+    village.alias("srs1-fans@example.org", BEN)
+    village.account("srs0=club@example.org")
+    rules = LocalRules(srs=SRS)
+    assert ends(village, "SRS0=club@example.org", rules) == ["srs0=club@example.org"]
+    assert ends(village, "srs1-fans@example.org", rules) == [BEN]
+    assert ends(village, "srs0+tag@example.org", rules) == ["srs0@example.org"]
+    assert ends(village, "srs0@example.org", rules) == ["srs0@example.org"]
+
+
+def test_without_the_scheme_and_elsewhere_nothing_is_led_back(village: Any) -> None:
+    assert ends(village, rewritten("sender@example.net")) == ["550 5.1.1"]
+    foreign = rewritten("sender@example.net", "example.edu")
+    found = route(village, foreign, LocalRules(srs=SRS))
+    assert isinstance(found, ToHost) and found.destination == "example.edu" and not found.for_anyone
 
 
 # Internationalized addresses (RFC 6531 §3.3)
@@ -382,4 +674,16 @@ def test_a_local_part_in_utf8_is_an_account_in_any_case(village: Any) -> None:
 
 
 def test_a_rule_fits_a_unicode_name(village: Any) -> None:
-    assert ends(village, "x@bücher.example", LocalRules((RouteRule("xn--bcher-kva.example", ANA),))) == [ANA]
+    assert ends(village, "x@bücher.example", LocalRules((RouteRule("xn--bcher-kva.example", mailbox=ANA),))) == [ANA]
+
+
+def test_a_rule_that_names_a_domain_of_ours_sends_its_mail_to_the_host_with_the_mailboxes(village: Any) -> None:
+    rules = LocalRules((RouteRule("example.org", gateway="mailboxes"), RouteRule("*", gateway="out")))
+    (end,) = reached(village, ANA, rules)
+    assert isinstance(end, ToHost)
+    assert end.destination == "gateway:mailboxes"
+    village.alias("team@example.net", ANA)
+    (member,) = reached(village, "team@example.net", rules)
+    assert isinstance(member, ToHost)
+    assert member.destination == "gateway:mailboxes"
+    assert ends(village, ANA, LocalRules((RouteRule("*", gateway="out"),))) == [ANA]

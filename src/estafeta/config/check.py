@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from estafeta.config import routes
 from estafeta.config.faults import Finding, Key
 from estafeta.config.settings import Listen, ListenerKind, Settings, TlsSettings
-from estafeta.mail.address import Address, AddressError, parse_domain
+from estafeta.mail.address import Address, AddressError
 from estafeta.net.address import IpNetwork
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ Check = Callable[[Settings], Iterator[Finding]]
 _LEAST: dict[Key, tuple[float, str]] = {
     ("journal", "keep_days"): (0, ""),
     ("journal", "redact_after_days"): (0, ""),
+    ("relay", "account_messages_per_hour"): (0, ""),
+    ("relay", "delay_notice_after"): (0, ""),
+    ("relay", "jitter"): (0, ""),
+    ("relay", "keep_connection_for"): (0, ""),
+    ("relay", "recipients_per_message"): (100, "RFC 5321 §4.5.3.1.8"),
     ("shutdown", "drain_seconds"): (0, ""),
     ("smtp", "limits", "message_size"): (65_536, "RFC 5321 §4.5.3.1.7"),
     ("smtp", "limits", "recipients"): (100, "RFC 5321 §4.5.3.1.8"),
@@ -43,7 +49,7 @@ def alone(settings: Settings) -> Iterator[Finding]:
     yield from _numbers(settings)
     yield from _listeners(settings)
     yield from _trusted_networks(settings)
-    yield from _routes(settings)
+    yield from routes.alone(settings)
     if settings.smtp.postmaster:
         yield from _address(("smtp", "postmaster"), settings.smtp.postmaster)
     if settings.sendmail.server is not None and host_and_port(settings.sendmail.server) is None:
@@ -62,30 +68,8 @@ def surroundings(settings: Settings) -> Iterator[Finding]:
 
 
 def against_store(settings: Settings, transaction: Transaction) -> Iterator[Finding]:
-    """What the store says: the accounts that routes name, and whether there is a domain at all."""
-    from estafeta.store import accounts, domains
-
-    for index, route in enumerate(settings.route):
-        key: Key = ("route", index, "mailbox")
-        account = accounts.find(transaction, Address.parse(route.mailbox))
-        if account is None:
-            yield Finding(
-                key, f"there is no account {route.mailbox}", f"Make it with `estafeta account add {route.mailbox}`."
-            )
-        elif not account.is_enabled:
-            yield Finding(
-                key,
-                f"the account {route.mailbox} is disabled",
-                f"Enable it with `estafeta account enable {route.mailbox}`.",
-            )
-    for domain in domains.list_all(transaction):
-        for index, route in enumerate(settings.route):
-            if route.domain == domain.name:
-                yield Finding(
-                    ("route", index, "domain"),
-                    f"{domain.name} is a domain of this server, for which routes are not asked",
-                    "Use a catch-all or an alias for it.",
-                )
+    """What the store says: the accounts and domains that routes name."""
+    yield from routes.against_store(settings, transaction)
 
 
 def host_and_port(text: str) -> tuple[str, int] | None:
@@ -180,29 +164,6 @@ def _is_the_internet(network: IpNetwork) -> bool:
         return network.prefixlen < 96 + 8
     local = any(network.subnet_of(ipaddress.IPv6Network(known)) for known in ("fc00::/7", "fe80::/10"))
     return network.prefixlen < 16 and not local
-
-
-def _routes(settings: Settings) -> Iterator[Finding]:
-    for index, route in enumerate(settings.route):
-        key: Key = ("route", index)
-        try:
-            written = route.domain.removeprefix(".")
-            if route.domain != "*" and parse_domain(written) != written:
-                raise AddressError(f'write it as "{parse_domain(written)}"')
-        except AddressError as error:
-            yield Finding(
-                (*key, "domain"),
-                f"is not a domain name ({error})",
-                'Write a name in lower case, ".example.org" for all names below it, or "*" for every other domain.',
-            )
-        yield from _address((*key, "mailbox"), route.mailbox)
-        covered = any(earlier.fits(route.domain) for earlier in settings.route[:index])
-        if covered or any(earlier.domain == "*" for earlier in settings.route[:index]):
-            yield Finding(
-                (*key, "domain"),
-                "is never reached, because a route before it takes this mail",
-                "Put the narrower route first.",
-            )
 
 
 def _address(key: Key, text: str) -> Iterator[Finding]:

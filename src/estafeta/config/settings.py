@@ -13,12 +13,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from estafeta.access.pop3 import Pop3Settings
+from estafeta.agents.outbound.gateways.settings import GatewaySettings
+from estafeta.agents.outbound.notifier import NotificationSettings
+from estafeta.agents.outbound.settings import DestinationLimit, RelaySettings
+from estafeta.agents.outbound.tls_reporting import TlsReportSettings
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
 from estafeta.config.location import DEFAULT_DATA
 from estafeta.mail.address import AddressError, parse_domain
+from estafeta.net.dns import DnsSettings
 from estafeta.net.listener import ConnectionLimits
+from estafeta.net.tls import TlsClientSettings
 from estafeta.policy.guard import LoginSettings
 from estafeta.routing.routes import RouteRule
+from estafeta.routing.security import DaneSettings, TlsRule
+from estafeta.routing.srs import SrsSettings
+from estafeta.routing.sts import MtaStsSettings
 
 
 class ListenerKind(StrEnum):
@@ -32,6 +41,8 @@ class ListenerKind(StrEnum):
     """Mail from users, TLS from the first octet (RFC 8314 §3.3, port 465)."""
     LMTP = "lmtp"
     """Mail from a mail server in front of this one (RFC 2033, port 24)."""
+    ODMR = "odmr"
+    """Mail on demand for customers who log in and call for it (RFC 2645, port 366)."""
     POP3 = "pop3"
     """Mailboxes, TLS by STLS (RFC 1939, RFC 2595, port 110)."""
     POP3S = "pop3s"
@@ -53,6 +64,7 @@ _DEFAULT_PORTS = {
     ListenerKind.SUBMISSION: 587,
     ListenerKind.SUBMISSIONS: 465,
     ListenerKind.LMTP: 24,
+    ListenerKind.ODMR: 366,
     ListenerKind.POP3: 110,
     ListenerKind.POP3S: 995,
 }
@@ -210,6 +222,28 @@ class Settings(_Table):
     """Limits and deadlines of POP3."""
     route: tuple[RouteRule, ...] = ()
     """What becomes of mail for domains that are not ours; the first rule that fits is taken."""
+    gateway: tuple[GatewaySettings, ...] = ()
+    """Where routes lead to: hosts, folders and programs."""
+    relay: RelaySettings = RelaySettings()
+    """How queued mail is tried."""
+    destination_limit: tuple[DestinationLimit, ...] = ()
+    """How much one destination gets; the first that fits is taken."""
+    notifications: NotificationSettings = NotificationSettings()
+    """What senders are told of their mail."""
+    tls_report: TlsReportSettings = TlsReportSettings()
+    """What other domains are told of TLS with their hosts."""
+    dns: DnsSettings = DnsSettings()
+    """How names are looked up."""
+    tls_policy: tuple[TlsRule, ...] = ()
+    """The TLS that mail to certain domains needs; the first that fits is taken."""
+    dane: DaneSettings = DaneSettings()
+    """Certificates of other hosts by DANE."""
+    mta_sts: MtaStsSettings = MtaStsSettings()
+    """Policies of other domains by MTA-STS."""
+    tls_client: TlsClientSettings = TlsClientSettings()
+    """What is shown to other hosts, and trusted of theirs."""
+    srs: SrsSettings = SrsSettings()
+    """The reverse-path of mail that an alias forwards."""
     journal: JournalSettings = JournalSettings()
     """The record of every decision."""
     log: LogSettings = LogSettings()

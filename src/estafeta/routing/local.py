@@ -1,18 +1,31 @@
-"""Local routing: domains, accounts, subaddresses, aliases and catch-alls, found in one snapshot of the store.
+"""Local routing: domains, accounts, subaddresses, aliases, lists and catch-alls, found in one snapshot of the store.
 
 Aliases are followed to their ends. A member that leads back to an alias on its own way is passed over and
-told; an alias of which nothing else is left is refused as a loop (RFC 3463 X.4.6).
+told; an alias of which nothing else is left is refused as a loop (RFC 3463 X.4.6). Beyond our domains the rules of
+the operator say where mail goes, and where there is none the DNS does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from estafeta.mail.address import Address, ForwardPath
+from estafeta.mail.lists import Listed
 from estafeta.mail.reply import Reply
-from estafeta.routing.routes import Expansion, Refused, Route, RouteRule, ToHost, ToMailbox
-from estafeta.store import accounts, aliases, domains, mailboxes
+from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.routes import (
+    End,
+    Expansion,
+    Refused,
+    Route,
+    RouteAction,
+    RouteRule,
+    ToHost,
+    ToMailbox,
+    ToNowhere,
+)
+from estafeta.routing.srs import Srs, SrsFault, is_rewritten
+from estafeta.store import accounts, aliases, domains, lists, mailboxes
 from estafeta.store.records import Account
 from estafeta.store.store import Transaction
 
@@ -27,6 +40,7 @@ _DISABLED = Reply.of(550, "mailbox disabled", "5.2.1")
 _LOOP = Reply.of(550, "alias leads back to itself", "5.4.6")
 _TOO_LARGE = Reply.of(550, "alias stands for too many recipients", "5.3.4")
 _BAD_RULE = Reply.of(451, "local configuration error, try again later", "4.3.5")
+_NOT_TAKEN = "mail for this domain is not taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +51,47 @@ class LocalRules:
     subaddress_separator: str = "+"
     postmaster: Address | None = None
     """Who gets mail for postmaster where no account or alias of the name exists."""
+    srs: Srs | None = None
+    """Leads notifications for rewritten reverse-paths back; None where none are led back."""
 
 
-def resolve(tx: Transaction, path: ForwardPath, rules: LocalRules) -> Route:
-    """Where mail for the forward-path goes."""
+def resolve(
+    tx: Transaction, path: ForwardPath, rules: LocalRules, *, account: Address | None = None, now: float
+) -> Route:
+    """Where mail for the forward-path goes that the account handed in, or somebody without a login.
+
+    `now` is in seconds since 1970.
+    """
     address = path.address
     if path.is_postmaster:
-        return _postmaster(tx, rules, "")
+        return _postmaster(tx, rules, "", account)
     key = Address(address.local_part.lower(), address.domain)
-    if domains.find(tx, key.domain) is None:
-        return _beyond(tx, path, rules)
-    return _Local(tx, rules).route(key)
+    if not _ends_here(tx, key.domain, rules, account):
+        return _beyond(tx, path, rules, account)
+    walk = _Local(tx, rules, account)
+    if rules.srs is not None and is_rewritten(address) and walk.find_named(key) is None:
+        original = rules.srs.back(address, now)
+        if isinstance(original, SrsFault):
+            return Refused(NO_SUCH_MAILBOX, f"SRS: {original}")
+        # It may be in one of our domains again, and shorter each time.
+        return _undone(resolve(tx, ForwardPath(original), rules, account=account, now=now))
+    return walk.route(key)
+
+
+def destination_of(path: ForwardPath, rules: LocalRules, account: Address | None = None) -> str | None:
+    """What mail for a forward-path that is not for our mailboxes waits for, as `routing.destinations` reads it.
+
+    None where a rule no longer sends it on: it ends here, or is refused.
+    """
+    domain = path.address.domain
+    rule = _rule_for(domain, rules, account)
+    if rule is None:
+        return domain
+    if rule.gateway:
+        return str(Destination(DestinationKind.GATEWAY, rule.gateway))
+    if rule.action is RouteAction.ON_DEMAND:
+        return str(Destination(DestinationKind.ON_DEMAND, domain))
+    return domain if rule.action is RouteAction.MX else None
 
 
 def without_tag(address: Address, rules: LocalRules) -> Address | None:
@@ -58,23 +102,60 @@ def without_tag(address: Address, rules: LocalRules) -> Address | None:
 
 
 def find_loop(tx: Transaction, address: Address) -> bool:
-    """Whether the alias leads back to itself by any of its members."""
-    walk = _Local(tx, LocalRules())
-    alias = aliases.find(tx, address)
-    if alias is not None:
-        walk.follow(alias.address, alias.members, ())
+    """Whether the alias leads back to itself by any of its members, or as a list by its owner."""
+    walk = _Local(tx, LocalRules(), None)
+    alias = walk.find_alias(address)
+    if alias is None:
+        return False
+    walk.follow(alias, ())
+    if alias.listed is not None and not walk.has_loop:
+        # A notification to the owner must not become a post.
+        walk = _Local(tx, LocalRules(), None)
+        walk.follow(replace(alias, members=(alias.listed.owner,)), ())
     return walk.has_loop
 
 
-def _beyond(tx: Transaction, path: ForwardPath, rules: LocalRules) -> Route:
-    domain = path.address.domain
-    for rule in rules.rules:
-        if rule.fits(domain):
-            account = accounts.find(tx, Address.parse(rule.mailbox))
-            if account is None:
-                return Refused(_BAD_RULE, f"route for {rule.domain}: no account {rule.mailbox}")
-            return _to_inbox(tx, account, f"route for {rule.domain}", is_relaying=True)
-    return ToHost(domain, path, "domain is not ours")
+def _ends_here(tx: Transaction, domain: str, rules: LocalRules, account: Address | None) -> bool:
+    """Whether the domain's addresses are looked for in the store: it is ours, and no rule names it.
+
+    A rule that does sends its mail on though it is ours: accounts hand in here, mailboxes are on another host.
+    """
+    if domains.find(tx, domain) is None:
+        return False
+    rule = _rule_for(domain, rules, account)
+    return rule is None or rule.domain != domain
+
+
+def _rule_for(domain: str, rules: LocalRules, account: Address | None) -> RouteRule | None:
+    return next((rule for rule in rules.rules if rule.fits(domain, account)), None)
+
+
+def _beyond(tx: Transaction, path: ForwardPath, rules: LocalRules, account: Address | None) -> Route:
+    rule = _rule_for(path.address.domain, rules, account)
+    if rule is None:
+        return ToHost(path.address.domain, path, "domain is not ours")
+    reason = f"route for {rule.domain}" + (f" from {account}" if rule.senders else "")
+    if rule.mailbox:
+        found = accounts.find(tx, Address.parse(rule.mailbox))
+        if found is None:
+            return Refused(_BAD_RULE, f"{reason}: no account {rule.mailbox}")
+        return _to_inbox(tx, found, reason, is_relaying=not rule.for_anyone)
+    if rule.action is RouteAction.DISCARD:
+        return ToNowhere(reason, rule.for_anyone)
+    destination = destination_of(path, rules, account)
+    if destination is None:
+        return Refused(Reply.of(550, rule.text or _NOT_TAKEN, "5.7.1"), reason)
+    return ToHost(destination, path, reason, for_anyone=rule.for_anyone)
+
+
+def _undone(route: Route) -> Route:
+    """The route of an original reverse-path: open to everyone, for the hash has said that it is a way back."""
+    told = f"SRS undone: {route.reason}"
+    if isinstance(route, ToHost | ToNowhere):
+        return replace(route, reason=told, for_anyone=True)
+    if isinstance(route, ToMailbox):
+        return replace(route, reason=told, is_relaying=False)
+    return replace(route, reason=told)
 
 
 def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bool = False) -> ToMailbox | Refused:
@@ -85,23 +166,25 @@ def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bo
     return ToMailbox(mailbox.mailbox_id, account.address, reason, is_relaying, has_quota)
 
 
-def _postmaster(tx: Transaction, rules: LocalRules, domain: str) -> Route:
+def _postmaster(tx: Transaction, rules: LocalRules, domain: str, account: Address | None) -> Route:
     # RFC 5321 §4.5.1: postmaster is taken wherever mail is: by an account or alias of the name, by the operator's
     # word, or by the oldest account.
+    home = domain
     if not domain:
         for each in sorted(domains.list_all(tx), key=lambda found: found.created_at):
-            route = _Local(tx, rules).known(Address("postmaster", each.name))
+            home = home or each.name
+            route = _Local(tx, rules, account).known(Address("postmaster", each.name))
             if not isinstance(route, Refused):
                 return route
     if rules.postmaster is not None:
-        address, told = Address("postmaster", domain), "postmaster's mail, by the settings"
+        alias, told = _Alias(Address("postmaster", home), (rules.postmaster,)), "postmaster's mail, by the settings"
         # Whoever leads back to postmaster from there comes to the oldest account, and no further.
-        ends = _Local(tx, replace(rules, postmaster=None)).follow(address, (rules.postmaster,), ())
+        ends = _Local(tx, replace(rules, postmaster=None), account).follow(alias, ())
         if len(ends) == 1 and isinstance(ends[0], ToMailbox):
             return replace(ends[0], reason=told, is_relaying=False)
         if 0 < len(ends) <= MAX_ALIAS_ENDS:
-            return Expansion(address, tuple(ends), told)
-    by_age = sorted(accounts.list_all(tx), key=lambda account: account.created_at)
+            return Expansion(alias.address, tuple(ends), told)
+    by_age = sorted(accounts.list_all(tx), key=lambda found: found.created_at)
     chosen = next((each for each in by_age if each.is_enabled and each.address.domain == domain), None)
     chosen = chosen or next((each for each in by_age if each.is_enabled), None)
     if chosen is None:
@@ -109,12 +192,22 @@ def _postmaster(tx: Transaction, rules: LocalRules, domain: str) -> Route:
     return _to_inbox(tx, chosen, "postmaster's mail, by the oldest account")
 
 
+@dataclass(frozen=True, slots=True)
+class _Alias:
+    """An address that stands for others: an alias, a list, a catch-all, or postmaster by the settings."""
+
+    address: Address
+    members: tuple[Address, ...]
+    listed: Listed | None = None
+
+
 class _Local:
     """One walk through accounts and aliases of our domains."""
 
-    def __init__(self, tx: Transaction, rules: LocalRules) -> None:
+    def __init__(self, tx: Transaction, rules: LocalRules, account: Address | None) -> None:
         self._tx = tx
         self._rules = rules
+        self._account = account
         self.has_loop = False
         self._passed_over: list[str] = []
         self._deferred: Refused | None = None
@@ -122,7 +215,7 @@ class _Local:
 
     def route(self, key: Address) -> Route:
         if key.local_part == "postmaster" and self._find(key) is None:
-            return _postmaster(self._tx, self._rules, key.domain)
+            return _postmaster(self._tx, self._rules, key.domain, self._account)
         return self.known(key)
 
     def known(self, key: Address) -> Route:
@@ -133,73 +226,99 @@ class _Local:
             return _to_inbox(self._tx, found, reason)
         if found is None:
             return Refused(NO_SUCH_MAILBOX, f"no account or alias {key}")
-        alias, members = found
-        ends = self.follow(alias, members, ())
+        told = f"{'alias' if found.listed is None else 'list'} {found.address}"
+        ends = self.follow(found, ())
         if len(ends) > MAX_ALIAS_ENDS:
-            return Refused(_TOO_LARGE, f"alias {alias} has more than {MAX_ALIAS_ENDS} ends")
+            return Refused(_TOO_LARGE, f"{told} has more than {MAX_ALIAS_ENDS} ends")
         if self._deferred is not None:  # a member that can only be reached later: so is the whole alias
-            return Refused(self._deferred.reply, f"alias {alias}: {self._deferred.reason}")
+            return Refused(self._deferred.reply, f"{told}: {self._deferred.reason}")
         if not ends:
-            return Refused(_LOOP if self.has_loop else NO_SUCH_MAILBOX, f"alias {alias} has no end")
+            return Refused(_LOOP if self.has_loop else NO_SUCH_MAILBOX, f"{told} has no end")
         passed_over = (["a loop"] if self.has_loop else []) + self._passed_over
-        reason = f"alias {alias}" + (f", passed over: {'; '.join(passed_over[:10])}" if passed_over else "")
-        return Expansion(alias, tuple(ends), reason)
+        reason = told + (f", passed over: {'; '.join(passed_over[:10])}" if passed_over else "")
+        return Expansion(found.address, tuple(ends), reason)
 
-    def _find(self, key: Address) -> Account | tuple[Address, tuple[Address, ...]] | None:
-        """An account, or an alias with its members: by the whole address, without its tag, by catch-all."""
+    def find_named(self, key: Address) -> Account | _Alias | None:
+        """An account or an alias: by the whole address, or without its tag."""
         for candidate in (key, without_tag(key, self._rules)):
             if candidate is None:
                 break
-            account = accounts.find(self._tx, candidate)
-            if account is not None:
-                return account
-            alias = aliases.find(self._tx, candidate)
-            if alias is not None:
-                return alias.address, alias.members
-        domain = domains.find(self._tx, key.domain)
-        if domain is not None and domain.catch_all is not None and key.local_part != "postmaster":
-            return Address("*", key.domain), (domain.catch_all,)
+            found = accounts.find(self._tx, candidate) or self.find_alias(candidate)
+            if found is not None:
+                return found
         return None
 
-    def follow(self, alias: Address, members: Sequence[Address], way: tuple[Address, ...]) -> list[ToMailbox | ToHost]:
-        """The ends of an alias, each once; `way` holds the aliases that led here."""
-        ends: dict[object, ToMailbox | ToHost] = {}
-        way = (*way, alias)
-        self._followed.add(alias)
-        for member in members:
+    def find_alias(self, address: Address) -> _Alias | None:
+        """The alias of this very address with its members, and what it is as a list."""
+        alias = aliases.find(self._tx, address)
+        return None if alias is None else _Alias(alias.address, alias.members, lists.find(self._tx, address))
+
+    def _find(self, key: Address) -> Account | _Alias | None:
+        """Who is named so, or else who catches all."""
+        found = self.find_named(key)
+        if found is not None:
+            return found
+        domain = domains.find(self._tx, key.domain)
+        if domain is not None and domain.catch_all is not None and key.local_part != "postmaster":
+            return _Alias(Address("*", key.domain), (domain.catch_all,))
+        return None
+
+    def follow(self, alias: _Alias, way: tuple[Address, ...], listed: Listed | None = None) -> list[End]:
+        """The ends of an alias, each once: the first way that leads to an end says how it is reached.
+
+        `way` holds the aliases that led here, `listed` the nearest list among them.
+        """
+        ends: dict[object, End] = {}
+        way, listed = (*way, alias.address), alias.listed or listed
+        self._followed.add(alias.address)
+        for member in alias.members:
             if len(ends) > MAX_ALIAS_ENDS:
                 break
-            for end in self._ends_of(member, way):
-                key = end.mailbox_id if isinstance(end, ToMailbox) else end.address
-                ends.setdefault(key, end)
+            for end in self._ends_of(member, way, listed):
+                ends.setdefault(_identity(end), end)
         return list(ends.values())
 
-    def _ends_of(self, member: Address, way: tuple[Address, ...]) -> list[ToMailbox | ToHost]:
+    def _ends_of(self, member: Address, way: tuple[Address, ...], listed: Listed | None) -> list[End]:
         key = Address(member.local_part.lower(), member.domain)
-        if domains.find(self._tx, key.domain) is None:
-            return self._taken(_beyond(self._tx, ForwardPath(member), self._rules))
+        if not _ends_here(self._tx, key.domain, self._rules, self._account):
+            return self._taken(_beyond(self._tx, ForwardPath(member), self._rules, self._account), way, listed)
         found = self._find(key)
         if isinstance(found, Account):
-            return self._taken(_to_inbox(self._tx, found, f"alias {way[0]}"))
+            return self._taken(_to_inbox(self._tx, found, f"alias {way[0]}"), way, listed)
         if found is None and key.local_part == "postmaster" and key not in way:
-            return self._taken(_postmaster(self._tx, self._rules, key.domain))
+            return self._taken(_postmaster(self._tx, self._rules, key.domain, self._account), way, listed)
         if found is None:
-            return self._taken(Refused(NO_SUCH_MAILBOX, f"no account or alias {key}"))
-        if found[0] in way or len(way) > MAX_ALIAS_DEPTH:
+            return self._taken(Refused(NO_SUCH_MAILBOX, f"no account or alias {key}"), way, listed)
+        if found.address in way or len(way) > MAX_ALIAS_DEPTH:
             self.has_loop = True
             return []
-        if found[0] in self._followed:  # by another way: its ends are there already
+        if found.address in self._followed:  # by another way: its ends are there already
             return []
-        return self.follow(found[0], found[1], way)
+        return self.follow(found, way, listed)
 
-    def _taken(self, route: Route) -> list[ToMailbox | ToHost]:
+    def _taken(self, route: Route, way: tuple[Address, ...], listed: Listed | None) -> list[End]:
         """The ends of a member's route; a refusal is remembered."""
-        if isinstance(route, Expansion):
-            return list(route.ends)
-        if not isinstance(route, Refused):
-            return [route]
-        if route.reply.is_transient:
-            self._deferred = route
-        else:
-            self._passed_over.append(route.reason)
-        return []
+        if isinstance(route, Refused):
+            if route.reply.is_transient:
+                self._deferred = route
+            else:
+                self._passed_over.append(route.reason)
+            return []
+        ends = route.ends if isinstance(route, Expansion) else (route,)
+        return [_reached(end, way[-1], listed) for end in ends]
+
+
+def _identity(end: End) -> object:
+    """What makes two ends the same."""
+    if isinstance(end, ToMailbox):
+        return end.mailbox_id
+    return end.address if isinstance(end, ToHost) else ToNowhere
+
+
+def _reached(end: End, alias: Address, listed: Listed | None) -> End:
+    """The end as reached through an alias and a list; what is nearer to it stays."""
+    if isinstance(end, ToHost):
+        return replace(end, alias=end.alias or alias, listed=end.listed or listed)
+    if isinstance(end, ToMailbox) and listed is not None:
+        return replace(end, listed=end.listed or listed)
+    return end

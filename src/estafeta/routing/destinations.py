@@ -1,0 +1,37 @@
+"""What a queued recipient waits for, as the queue keeps it: a text that says the kind and the name.
+
+`example.org` or `[192.0.2.1]` are found by the DNS, `gateway:office` is a gateway of the settings, and
+`on-demand:example.org` waits until its customer calls (ETRN, ATRN, TURN).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DestinationKind(StrEnum):
+    """How the next host is found."""
+
+    DOMAIN = ""
+    GATEWAY = "gateway"
+    ON_DEMAND = "on-demand"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One destination; `name` is a domain, an address literal, or the name of a gateway."""
+
+    kind: DestinationKind
+    name: str
+
+    @staticmethod
+    def parse(text: str) -> Destination:
+        """Read what `str` gave; every text is one."""
+        kind, colon, name = text.partition(":")
+        if colon and not text.startswith("[") and kind in (DestinationKind.GATEWAY, DestinationKind.ON_DEMAND):
+            return Destination(DestinationKind(kind), name)
+        return Destination(DestinationKind.DOMAIN, text)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}" if self.kind else self.name
