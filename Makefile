@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers bench lock clean
+.PHONY: run test test-peers bench bench-relay lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -21,7 +21,10 @@ test-peers: .venv/dev.stamp
 	$(BIN)/pytest -m peers tests/peers tests/faults $(ARGS)
 
 bench: .venv/dev.stamp
-	$(BIN)/python bench/acceptance.py $(ARGS)
+	$(BIN)/python -m bench.acceptance $(ARGS)
+
+bench-relay: .venv/dev.stamp
+	$(BIN)/python -m bench.relay $(ARGS)
 
 lock: .venv/lock.stamp
 	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \

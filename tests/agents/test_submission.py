@@ -187,7 +187,7 @@ def test_the_standard_librarys_client_submits(run: Any, mechanism: str, kind: Li
 def test_our_client_submits_by_scram_with_channel_binding(run: Any) -> None:
     from estafeta.client import SmtpClient, TlsMode
     from estafeta.mail.address import ForwardPath, ReversePath
-    from estafeta.mail.envelope import Sender
+    from estafeta.mail.envelope import Recipient, Sender
     from estafeta.net.tls import client_context
 
     async def test(office: Any) -> None:
@@ -201,8 +201,8 @@ def test_our_client_submits_by_scram_with_channel_binding(run: Any) -> None:
         async with client:
             await client.login("ana@example.org", "correct horse", mechanisms=("SCRAM-SHA-256-PLUS",))
             sender = Sender(ReversePath(Address("ana", "example.org")))
-            paths = [ForwardPath(Address(name, "example.org")) for name in ("luis", "nobody", "ana")]
-            result = await client.send(sender, paths, FROM_ANA)
+            to = [Recipient(ForwardPath(Address(name, "example.org"))) for name in ("luis", "nobody", "ana")]
+            result = await client.send(sender, to, FROM_ANA)
         assert [each.reply.code for each in result.replies] == [250, 550, 250]
         assert len(await office.mailbox("ana@example.org")) == 1
 

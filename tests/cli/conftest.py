@@ -21,12 +21,16 @@ from estafeta.store import acceptance, accounts, directory, journal, mailboxes
 from estafeta.store.records import (
     Acceptance,
     Content,
+    ContentId,
     Delivery,
     EntryKind,
     Instant,
     JournalEntry,
     MessageId,
-    Relaying,
+    QueuedMessage,
+    QueuedRecipient,
+    QueueStatus,
+    RecipientId,
     SessionId,
 )
 from estafeta.store.store import Transaction, open_store
@@ -188,9 +192,24 @@ def take_in(office: Operator) -> TakeIn:
                 account = accounts.find(tx, Address.parse(text))
                 assert account is not None
                 inbox = mailboxes.inbox(tx, account.account_id)
-                deliveries.append(Delivery(inbox.mailbox_id, ForwardPath(account.address)))
+                prefix = b"Return-Path: <ana@example.org>\r\n"
+                deliveries.append(Delivery(inbox.mailbox_id, ForwardPath(account.address), prefix))
             paths = [ForwardPath(Address.parse(text)) for text in relay]
             now = Instant(time.time())
+            reverse_path = ReversePath(Address("ana", "example.org"))
+            message = QueuedMessage(message_id, ContentId(message_id), reverse_path, now, len(MESSAGE))
+            queued = [
+                QueuedRecipient(
+                    recipient_id=RecipientId(tx.ids.next_id()),
+                    message=message,
+                    forward_path=path,
+                    destination=path.address.domain,
+                    status=QueueStatus.ACTIVE,
+                    next_attempt_at=now,
+                    review_at=Instant(now + 14_400),
+                )
+                for path in paths
+            ]
             facts: dict[str, object] = {
                 "listener": "submission 127.0.0.1:587",
                 "peer": "192.0.2.7:40000",
@@ -220,13 +239,9 @@ def take_in(office: Operator) -> TakeIn:
                 Acceptance(
                     message_id=message_id,
                     accepted_at=now,
-                    reverse_path=ReversePath(Address("ana", "example.org")),
-                    smtputf8=False,
-                    body=None,
-                    prefix=b"Return-Path: <ana@example.org>\r\n",
                     content=Content(len(MESSAGE), MESSAGE),
                     deliveries=tuple(deliveries),
-                    relayings=tuple(Relaying(path.address.domain, path) for path in paths),
+                    queued=tuple(queued),
                     directory_version=directory.version(tx),
                     entry=JournalEntry(EntryKind.TRANSACTION, now, session_id, message_id, facts, keys),
                 ),

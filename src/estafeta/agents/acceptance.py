@@ -5,21 +5,25 @@ A reply of 250 leaves here only after the store has said that all of it is durab
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from estafeta.agents.chronicle import Decision, Reason, Verdict
 from estafeta.agents.draft import Draft, RoutedRecipient
+from estafeta.agents.envelopes import Addressed, Addressing
 from estafeta.agents.environment import Role
 from estafeta.agents.peer import Peer
 from estafeta.agents.submission import foreign_author, made_message_id
-from estafeta.mail.envelope import Body
+from estafeta.mail.envelope import Body, Notify
 from estafeta.mail.header import HeaderFacts
 from estafeta.mail.reply import EnhancedStatusCode, Reply
-from estafeta.mail.trace import return_path
+from estafeta.routing.routes import Expansion
 from estafeta.store import acceptance
 from estafeta.store.errors import DirectoryChanged, DiskFull, OverQuota, StoreError
 from estafeta.store.records import Acceptance, Content, EntryKind, Instant, JournalEntry
+from estafeta.store.store import Transaction
 from estafeta.wire.smtp.events import EndOfData
 
 _ACCEPTED = EnhancedStatusCode(2, 0, 0)
@@ -142,9 +146,16 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
     for _ in range(3 + len(draft.recipients)):
         if not await _routes_stand(peer, draft):
             break
-        prepared = _acceptance(peer, draft, facts, content)
+        addressed = await _addressed(peer, draft, content, head)
+        if addressed.loops and not (addressed.deliveries or addressed.queued):
+            return AcceptanceOutcome(_LOOP, Reason.LOOP, f"a post of the list {addressed.loops[0]} comes back to it")
+        prepared = _acceptance(peer, draft, facts, content, addressed)
+        notices = await _notices(peer, draft, content)
         try:
-            await environment.store.write(partial(acceptance.accept, acceptance=prepared))
+            await environment.store.write(partial(_take, prepared=prepared, notices=notices))
+        except asyncio.CancelledError:  # the session is cut, but the commit goes its way
+            environment.outward.dispatcher.adopt(addressed.queued)
+            raise
         except DirectoryChanged:
             environment.directory.forget()
             refusal = await _identity_refusal(peer, draft, head)
@@ -154,6 +165,8 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
             if peer.listener.role is not Role.LMTP or not draft.leave_out(error.address):
                 raise
         else:
+            if addressed.queued:
+                environment.outward.dispatcher.accepted(addressed.queued, content.octets)
             return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
     return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
 
@@ -165,17 +178,58 @@ async def _routes_stand(peer: Peer, draft: Draft) -> bool:
         return True
     renewed = []
     for recipient in draft.recipients:
-        route = directory.remembered(recipient.forward_path) or await directory.resolve(recipient.forward_path)
-        renewed.append(RoutedRecipient(recipient.forward_path, route, directory.version))
+        route = directory.remembered(recipient.forward_path, peer.account)
+        if route is None:
+            route = await directory.resolve(recipient.forward_path, peer.account)
+        renewed.append(RoutedRecipient(recipient.recipient, route, directory.version))
     stands = [each.route for each in renewed] == [each.route for each in draft.recipients]
     draft.recipients = renewed
     return stands
 
 
-def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content) -> Acceptance:
+def _take(tx: Transaction, prepared: Acceptance, notices: Sequence[Acceptance]) -> None:
+    """The mail object, and what its sender is told of it already, in one commit."""
+    acceptance.accept(tx, prepared)
+    for notice in notices:
+        acceptance.accept(tx, notice)
+
+
+async def _addressed(peer: Peer, draft: Draft, content: Content, head: bytes) -> Addressed:
+    """All ends of the message; a list that its own mail comes back to has none."""
+    environment = peer.environment
+    address = draft.sender.reverse_path.address
+    forwards = any(isinstance(recipient.route, Expansion) for recipient in draft.recipients)
+    addressing = Addressing(
+        environment.outward,
+        environment.store.ids,
+        draft.sender,
+        message_id=draft.message_id,
+        account=peer.account,
+        size=content.size,
+        head=head,
+        is_ours=forwards and address is not None and await environment.directory.is_ours(address.domain),
+        at=environment.clock(),
+    )
+    for recipient in draft.recipients:
+        addressing.add(recipient.recipient, recipient.route)
+    return addressing.ends()
+
+
+async def _notices(peer: Peer, draft: Draft, content: Content) -> Sequence[Acceptance]:
+    """Notifications of delivery, for those recipients here that asked for them (RFC 3461 §6.2)."""
+    if draft.sender.reverse_path.is_null:
+        return ()
+    asking = [each for each in draft.recipients if each.recipient.notify and Notify.SUCCESS in each.recipient.notify]
+    if not asking:
+        return ()
+    return await peer.environment.outward.notifier.of_delivery(
+        draft.sender, asking, content, message_id=draft.message_id, account=peer.account, hello=peer.engine.hello
+    )
+
+
+def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content, addressed: Addressed) -> Acceptance:
     """All that the 250 will promise."""
     environment = peer.environment
-    deliveries, relayings = draft.ends()
     field = facts.message_id
     if field is None and peer.is_submission:
         field = made_message_id(host=environment.hostname, queue_id=draft.queue_id)
@@ -188,8 +242,8 @@ def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content) 
     keys = {str(draft.sender.reverse_path).lower(), *draft.refused_paths}
     for recipient in draft.recipients:
         keys.add(str(recipient.forward_path).lower())
-    for relaying in relayings:
-        keys.add(str(relaying.forward_path).lower())
+    for queued in addressed.queued:
+        keys.add(str(queued.forward_path).lower())
     if field is not None:
         keys.add(field.lower())
     keys.discard("")
@@ -197,13 +251,9 @@ def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content) 
     return Acceptance(
         message_id=draft.message_id,
         accepted_at=now,
-        reverse_path=draft.sender.reverse_path,
-        smtputf8=draft.sender.smtputf8,
-        body=draft.sender.body.value if draft.sender.body else None,
-        prefix=return_path(draft.sender.reverse_path),
         content=content,
-        deliveries=deliveries,
-        relayings=relayings,
+        deliveries=addressed.deliveries,
+        queued=addressed.queued,
         directory_version=environment.directory.version,
         entry=JournalEntry(
             EntryKind.TRANSACTION,

@@ -56,6 +56,12 @@ class Reason(StrEnum):
     CLOSING = "closing"
     TIMEOUT = "timeout"
     TLS_FAILED = "tls-failed"
+    QUEUE_STARTED = "queue-started"
+    NOT_ROUTED = "not-routed"
+    ROLES_TURNED = "roles-turned"
+    NO_MAIL = "no-mail"
+    NOT_CUSTOMER = "not-customer"
+    TURN_FAILED = "turn-failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,21 +11,26 @@ from dataclasses import dataclass, field
 
 from estafeta.agents.chronicle import Decisions
 from estafeta.mail.address import ForwardPath
-from estafeta.mail.envelope import Sender
+from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.header import HeaderFacts, header_facts
-from estafeta.routing.routes import Expansion, Route, ToHost, ToMailbox
+from estafeta.routing.routes import Expansion, Route, ToMailbox
 from estafeta.store.content import Spool
 from estafeta.store.errors import StoreError
-from estafeta.store.records import Content, Delivery, MessageId, Relaying
+from estafeta.store.records import Content, MessageId
 
 
 @dataclass(frozen=True, slots=True)
 class RoutedRecipient:
     """An accepted recipient and where it goes, by one version of the directory."""
 
-    forward_path: ForwardPath
+    recipient: Recipient
     route: Route
     version: int
+
+    @property
+    def forward_path(self) -> ForwardPath:
+        """As RCPT said it."""
+        return self.recipient.forward_path
 
     def leads_to(self, account: str) -> bool:
         """Whether the account is one of its ends."""
@@ -55,19 +60,6 @@ class Draft:
         self.full_paths.update(each.forward_path for each in self.recipients if each not in kept)
         self.recipients = kept
         return bool(kept)
-
-    def ends(self) -> tuple[tuple[Delivery, ...], tuple[Relaying, ...]]:
-        """Every mailbox and every remote address once, however many paths lead there."""
-        deliveries: dict[int, Delivery] = {}
-        relayings: dict[ForwardPath, Relaying] = {}
-        for recipient in self.recipients:
-            route = recipient.route
-            for end in route.ends if isinstance(route, Expansion) else (route,):
-                if isinstance(end, ToMailbox):
-                    deliveries.setdefault(end.mailbox_id, Delivery(end.mailbox_id, recipient.forward_path))
-                elif isinstance(end, ToHost):
-                    relayings.setdefault(end.address, Relaying(end.destination, end.address))
-        return tuple(deliveries.values()), tuple(relayings.values())
 
 
 class IncomingContent:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from estafeta.agents.envelopes import Outward
+from estafeta.agents.ondemand import OnDemand
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
 from estafeta.net.address import PeerAddress
 from estafeta.net.tls import ServerTls
@@ -25,6 +27,15 @@ class Role(StrEnum):
     """Takes mail to anywhere from those who log in."""
     LMTP = "lmtp"
     """Takes mail for our mailboxes from hosts of ours (RFC 2033)."""
+    ODMR = "odmr"
+    """Gives customers who log in their mail over their own connection (RFC 2645); else as submission."""
+    FETCHING = "fetching"
+    """A connection that we made to a provider, the roles turned: takes mail for our domains from him."""
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether clients may log in."""
+        return self in (Role.MX, Role.SUBMISSION, Role.ODMR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +45,14 @@ class Environment:
     hostname: str
     store: Store
     directory: Directory
+    outward: Outward
     authenticator: Authenticator
     settings: ReceptionSettings
     limits: SmtpLimits
     clock: Callable[[], float]
     nonce: Callable[[], str]
+    on_demand: OnDemand | None = None
+    """None where nobody is given mail on demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +88,14 @@ def is_near(settings: ReceptionSettings, peer: PeerAddress) -> bool:
 def server_options(environment: Environment, listener: ListenerFacts, *, is_near: bool) -> ServerOptions:
     """What the engine offers on this listener to clients that are near or far."""
     settings, limits = environment.settings, environment.limits
-    logs_in = listener.role is not Role.LMTP
-    insecure = logs_in and is_near
-    mechanisms = offered(MECHANISMS, True, listener.channel_binding(environment.authenticator)) if logs_in else ()
+    role, on_demand = listener.role, environment.on_demand
+    insecure = role.logs_in and is_near
+    binding = listener.channel_binding(environment.authenticator)
+    mechanisms = offered(MECHANISMS, True, binding) if role.logs_in else ()
+    gives = on_demand if role.logs_in else None
     return ServerOptions(
         environment.hostname,
-        lmtp=listener.role is Role.LMTP,
+        lmtp=role is Role.LMTP,
         message_size=limits.message_size,
         command_line=limits.command_line,
         auth_line=limits.auth_line,
@@ -89,5 +105,9 @@ def server_options(environment: Environment, listener: ListenerFacts, *, is_near
         insecure_mechanisms=offered(MECHANISMS, True, None) if insecure else (),
         vrfy=settings.vrfy.value != "off",
         expn=settings.expn.value != "off",
+        requiretls=role is not Role.LMTP,
+        etrn=gives is not None and gives.offers_etrn,
+        atrn=gives is not None and role is Role.ODMR,
+        turn=gives is not None and gives.offers_turn,
         refuse_early_commands=settings.refuse_early_commands,
     )

@@ -23,7 +23,7 @@ class Peer:
         self.stream = stream
         self.engine = engine
         self.session_id = SessionId(environment.store.ids.next_id())
-        self.is_trusted = is_trusted(environment.settings, stream.peer)
+        self.is_trusted = listener.role is not Role.FETCHING and is_trusted(environment.settings, stream.peer)
         """Its network may relay and submit without a login."""
         self.account: Address | None = None
         """Who it has logged in as."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from estafeta.agents import ondemand
 from estafeta.agents.acceptance import NOT_OWN, OVER_QUOTA, accept
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
@@ -26,7 +27,7 @@ from estafeta.mail.reply import Reply
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.stream import Stream
 from estafeta.policy.login import LoginAccepted, RefusalReason
-from estafeta.routing.routes import Refused, Route, ToHost, ToMailbox
+from estafeta.routing.routes import Refused, Route, ToHost, ToMailbox, ToNowhere
 from estafeta.store import journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId
@@ -43,6 +44,7 @@ _SENDER_OK = Reply.of(250, "sender ok", "2.1.0")
 _RECIPIENT_OK = Reply.of(250, "recipient ok", "2.1.5")
 _SEND_DATA = Reply.of(354, "send the message, end with a line with a single dot")
 _READY_FOR_TLS = Reply.of(220, "start TLS now", "2.0.0")
+_TLS_FAILED = Reply.of(454, "TLS failed", "4.7.0")
 _BYE = Reply.of(221, "goodbye", "2.0.0")
 _CLOSING = Reply.of(421, "closing for now, try again soon", "4.3.2")
 _TIMEOUT = Reply.of(421, "waited too long, closing", "4.4.2")
@@ -80,18 +82,24 @@ class Session:
         self.environment = environment
         self.listener = listener
         self.stream = stream
-        self._is_closing = is_closing
+        self.is_closing = is_closing
+        """Whether the server is closing."""
         self.started_at = environment.clock()
         self.engine = ServerEngine(options, is_secure=stream.tls is not None)
         self.peer = Peer(environment, listener, stream, self.engine)
         self.draft: Draft | None = None
         self.decisions = Decisions()
         self._mechanism: ServerMechanism | None = None
-        self._accepted = 0
+        self.accepted = 0
+        """Messages that are ours now."""
         self._transactions = 0
         self._faults = 0
-        self._refusals = 0
-        self._ended = "lost"
+        self.refusals = 0
+        """Commands refused; too many end the session."""
+        self.ended = "lost"
+        """How the session ended: `quit`, `turned`, `lost`, or the reason for ending it."""
+        self.handed_over: dict[str, int] = {}
+        """Recipients that were tried for a customer after the roles were turned, by domain."""
         self._is_waiting = False
 
     # The loop.
@@ -118,10 +126,10 @@ class Session:
     async def _converse(self) -> None:
         engine, stream, limits = self.engine, self.stream, self.environment.limits
         deadline = self.started_at + limits.session_after
-        if self._is_closing():
+        if self.is_closing():
             engine.greet(_CLOSING)
             engine.end()
-            self._ended = Reason.CLOSING.value
+            self.ended = Reason.CLOSING.value
         else:
             engine.greet(_greeting(self.environment.hostname, is_lmtp=self.listener.role is Role.LMTP))
         stream.send(engine.take_output())
@@ -135,10 +143,10 @@ class Session:
             engine.feed(octets)
             while (event := engine.next_event()) is not None:
                 await _HANDLERS[type(event)](self, event)
-                if self._faults > limits.faults or self._refusals > limits.refusals:
+                if self._faults > limits.faults or self.refusals > limits.refusals:
                     self._end_with(_TOO_MANY_FAULTS, Reason.TOO_MANY)
             if not engine.is_ended and not engine.is_reading_data:
-                if self._is_closing():
+                if self.is_closing():
                     self._end_with(_CLOSING, Reason.CLOSING)
                 elif self.environment.clock() > deadline:
                     self._end_with(_TIMEOUT, Reason.TIMEOUT)
@@ -155,7 +163,10 @@ class Session:
 
     def _end_with(self, reply: Reply, reason: Reason) -> None:
         """Say why and end; a peer that is gone does not matter."""
-        self._ended = reason.value
+        self.ended = reason.value
+        if self.engine.has_turned:  # replies are the other side's now
+            self.engine.end()
+            return
         self.engine.notify(reply)
         with suppress(NetError):
             self.stream.send(self.engine.take_output())
@@ -168,9 +179,18 @@ class Session:
 
     def decide(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
         """Answer the pending event and keep the decision."""
+        self.note(stage, subject, reply, reason, detail)
+        self.engine.answer(reply)
+
+    def note(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
+        """Keep a decision that answers no event."""
         decision = Decision(self.environment.clock(), stage, subject, reply, reason, detail)
         (self.draft.decisions if self.draft is not None else self.decisions).add(decision)
-        self.engine.answer(reply)
+
+    def end(self, how: str) -> None:
+        """Read no more; what was answered still goes out."""
+        self.ended = how
+        self.engine.end()
 
     # Handlers, one for each event.
 
@@ -182,8 +202,7 @@ class Session:
         self._faults += 1
         self.decide("command", event.command or "?", event.reply, Reason.PROTOCOL)
         if event.out_of_step:
-            self._ended = Reason.PROTOCOL.value
-            self.engine.end()
+            self.end(Reason.PROTOCOL.value)
 
     async def on_noop(self, event: events.Noop) -> None:
         self.engine.answer(_OK)
@@ -194,7 +213,7 @@ class Session:
 
     async def on_quit(self, event: events.Quit) -> None:
         self._drop_draft()
-        self._ended = "quit"
+        self.ended = "quit"
         self.engine.answer(_BYE)
 
     async def on_help(self, event: events.Help) -> None:
@@ -218,11 +237,8 @@ class Session:
         try:
             await self.stream.start_tls(tls.context, server_side=True)
         except NetError as error:
-            reply = Reply.of(454, "TLS failed", "4.7.0")
-            at = self.environment.clock()
-            self.decisions.add(Decision(at, "starttls", "", reply, Reason.TLS_FAILED, str(error)))
-            self._ended = Reason.TLS_FAILED.value
-            self.engine.end()
+            self.note("starttls", "", _TLS_FAILED, Reason.TLS_FAILED, str(error))
+            self.end(Reason.TLS_FAILED.value)
             return
         self.engine.tls_started()
         self.peer.account = None
@@ -269,11 +285,10 @@ class Session:
             refusal = await self._identity_refusal(self.peer.account, reverse_path.address)
         if refusal is not None:
             reply, reason = refusal
-            self._refusals += 1
+            self.refusals += 1
             self.decide("mail", str(reverse_path), reply, reason)
             if reply.code == 421:
-                self._ended = reason.value
-                self.engine.end()
+                self.end(reason.value)
             return
         self._transactions += 1
         ids = self.environment.store.ids
@@ -283,13 +298,13 @@ class Session:
 
     def _mail_refusal(self) -> tuple[Reply, Reason] | None:
         settings, role = self.environment.settings, self.listener.role
-        if self._is_closing():
+        if self.is_closing():
             return _CLOSING, Reason.CLOSING
         if self._transactions >= self.environment.limits.transactions:
             return _TOO_MANY_MESSAGES, Reason.TOO_MANY
         if role is Role.LMTP and not (self.peer.is_trusted or self.stream.peer.is_loopback):
             return _NOT_LOCAL, Reason.NOT_LOCAL_CLIENT
-        if role is Role.SUBMISSION and not self.peer.is_trusted:
+        if role in (Role.SUBMISSION, Role.ODMR) and not self.peer.is_trusted:
             if settings.require_tls_for_submission and not self.engine.is_secure:
                 return _TLS_NEEDED, Reason.TLS_NEEDED
             if self.peer.account is None:
@@ -310,10 +325,10 @@ class Session:
             self.decide("rcpt", str(path), _TOO_MANY_RECIPIENTS, Reason.TOO_MANY)
             return
         directory = self.environment.directory
-        route = directory.remembered(path)
+        route = directory.remembered(path, self.peer.account)
         if route is None:
             try:
-                route = await directory.resolve(path)
+                route = await directory.resolve(path, self.peer.account)
             except StoreError as error:
                 self._refuse_recipient(draft, path, _TRY_LATER, Reason.STORE_FAILED, str(error))
                 return
@@ -323,13 +338,15 @@ class Session:
         if refusal is not None:
             self._refuse_recipient(draft, path, *refusal)
             return
-        draft.recipients.append(RoutedRecipient(path, route, directory.version))
+        draft.recipients.append(RoutedRecipient(event.recipient, route, directory.version))
         self.engine.answer(_RECIPIENT_OK)
 
     def _route_refusal(self, route: Route) -> tuple[Reply, Reason, str] | None:
         if isinstance(route, Refused):
             return route.reply, Reason.UNKNOWN_RECIPIENT, route.reason
-        leaves = isinstance(route, ToHost) or (isinstance(route, ToMailbox) and route.is_relaying)
+        leaves = (isinstance(route, ToHost | ToNowhere) and not route.for_anyone) or (
+            isinstance(route, ToMailbox) and route.is_relaying
+        )
         if leaves and not self.peer.is_submission:
             return _RELAY_DENIED, Reason.RELAY_DENIED, route.reason
         return None
@@ -341,7 +358,7 @@ class Session:
         return OVER_QUOTA, Reason.OVER_QUOTA, f"quota of {route.account}"
 
     def _refuse_recipient(self, draft: Draft, path: ForwardPath, reply: Reply, reason: Reason, detail: str) -> None:
-        self._refusals += 1
+        self.refusals += 1
         if len(draft.refused_paths) < 100:
             draft.refused_paths.append(str(path).lower())
         self.decide("rcpt", str(path), reply, reason, detail)
@@ -367,7 +384,7 @@ class Session:
         assert draft is not None
         outcome = await accept(self.peer, draft, event)
         if outcome.is_accepted:
-            self._accepted += 1
+            self.accepted += 1
             self.draft = None
         if self.listener.role is Role.LMTP:
             full = draft.full_paths
@@ -379,8 +396,7 @@ class Session:
 
     async def on_false_end_of_data(self, event: events.FalseEndOfData) -> None:
         self.decide("data", "", _OUT_OF_STEP, Reason.BAD_DATA)
-        self._ended = Reason.PROTOCOL.value
-        self.engine.end()
+        self.end(Reason.PROTOCOL.value)
 
     # The journal.
 
@@ -406,8 +422,10 @@ class Session:
     def _record_session(self) -> None:
         facts = self.peer.facts()
         facts["transactions"] = self._transactions
-        facts["accepted"] = self._accepted
-        facts["ended"] = self._ended
+        facts["accepted"] = self.accepted
+        facts["ended"] = self.ended
+        if self.handed_over:
+            facts["handed_over"] = self.handed_over
         facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
         self.decisions.add_to(facts)
         keys = (str(self.peer.account).lower(),) if self.peer.account is not None else ()
@@ -438,5 +456,8 @@ _HANDLERS: dict[type, Handler] = {
     events.StartTls: Session.on_starttls,
     events.Auth: Session.on_auth,
     events.AuthResponse: Session.on_auth_response,
+    events.Etrn: ondemand.on_etrn,
+    events.Atrn: ondemand.on_atrn,
+    events.Turn: ondemand.on_turn,
     events.Faulty: Session.on_faulty,
 }

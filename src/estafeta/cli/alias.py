@@ -13,6 +13,7 @@ from estafeta.cli.opening import opened
 from estafeta.cli.options import config_option, json_option, yes_option
 from estafeta.cli.output import answer, document, say, table
 from estafeta.mail.address import Address
+from estafeta.mail.lists import Listed
 from estafeta.store.records import Alias
 
 if TYPE_CHECKING:
@@ -27,25 +28,42 @@ def command() -> None:
 @command.command("add")
 @click.argument("address", type=options.address)
 @click.argument("members", type=options.address, nargs=-1, required=True)
+@click.option("--list", "is_list", is_flag=True, help="Make it a list: its mail goes on with the fields of a list.")
+@click.option(
+    "--owner",
+    metavar="ADDRESS",
+    type=options.address,
+    help="Who is told of members of the list that cannot be reached, ours or not.",
+)
 @config_option
 @json_option
-def add(address: Address, members: tuple[Address, ...], config: Path | None, as_json: bool) -> None:
+def add(
+    address: Address,
+    members: tuple[Address, ...],
+    is_list: bool,
+    owner: Address | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
     """Give mail for ADDRESS to each of MEMBERS, ours or not."""
-    from estafeta.routing import local
-    from estafeta.store import aliases
+    from estafeta.store import aliases, lists
 
-    def change(tx: Transaction) -> Alias:
+    if is_list != (owner is not None):
+        raise click.UsageError("a list has an owner, and only a list: give --list and --owner together")
+
+    def change(tx: Transaction) -> tuple[Alias, Listed | None]:
         alias = aliases.add(tx, address, members)
-        if local.find_loop(tx, alias.address):
-            raise CommandFault(f"{address} would lead back to itself by one of its members; nothing was added")
-        return alias
+        listed = None if owner is None else lists.set_owner(tx, address, owner)
+        _refuse_loop(tx, address, "nothing was added")
+        return alias, listed
 
     with opened(config) as store:
-        alias = store.write(change)
+        alias, listed = store.write(change)
     if as_json:
-        document(_record(alias))
+        document(_record(alias, listed))
     else:
-        say(f"{address} added: it stands for {', '.join(str(member) for member in alias.members)}")
+        told = f", as a list of {listed.owner}" if listed is not None else ""
+        say(f"{address} added: it stands for {', '.join(str(member) for member in alias.members)}{told}")
 
 
 @command.command("list")
@@ -53,14 +71,51 @@ def add(address: Address, members: tuple[Address, ...], config: Path | None, as_
 @json_option
 def list_(config: Path | None, as_json: bool) -> None:
     """List the aliases."""
-    from estafeta.store import aliases
+    from estafeta.store import aliases, lists
 
     with opened(config) as store:
-        found = store.read(aliases.list_all)
+        found, all_lists = store.read(lambda tx: (aliases.list_all(tx), lists.list_all(tx)))
+    by_address = {listed.address: listed for listed in all_lists}
     if as_json:
-        document([_record(alias) for alias in found])
+        document([_record(alias, by_address.get(alias.address)) for alias in found])
         return
-    table(("ALIAS", "STANDS FOR"), ((alias.address, ", ".join(map(str, alias.members))) for alias in found))
+    table(
+        ("ALIAS", "LIST OF", "STANDS FOR"),
+        (
+            (
+                alias.address,
+                by_address[alias.address].owner if alias.address in by_address else "",
+                ", ".join(map(str, alias.members)),
+            )
+            for alias in found
+        ),
+    )
+
+
+@command.command("owner")
+@click.argument("address", type=options.address)
+@click.argument("owner", type=options.address, required=False)
+@click.option("--none", "no_one", is_flag=True, help="Make the list an alias as others are.")
+@config_option
+@json_option
+def owner_(address: Address, owner: Address | None, no_one: bool, config: Path | None, as_json: bool) -> None:
+    """Make the alias ADDRESS a list of OWNER, or give the list another owner."""
+    from estafeta.store import lists
+
+    if (owner is None) != no_one:
+        raise click.UsageError("give either an OWNER or --none")
+
+    def change(tx: Transaction) -> None:
+        if owner is None:
+            lists.remove(tx, address)
+        else:
+            lists.set_owner(tx, address, owner)
+            _refuse_loop(tx, address, "nothing was changed")
+
+    with opened(config) as store:
+        store.write(change)
+    what = f"is a list of {owner}" if owner is not None else "is no list any more"
+    answer(as_json, {"address": address, "owner": owner}, f"{address} {what}")
 
 
 @command.command("show")
@@ -68,16 +123,18 @@ def list_(config: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def show(address: Address, config: Path | None, as_json: bool) -> None:
-    """Show what ADDRESS stands for."""
-    from estafeta.store import aliases
+    """Show what ADDRESS stands for, and of a list first whose it is."""
+    from estafeta.store import aliases, lists
 
     with opened(config) as store:
-        alias = store.read(lambda tx: aliases.find(tx, address))
+        alias, listed = store.read(lambda tx: (aliases.find(tx, address), lists.find(tx, address)))
     if alias is None:
         raise CommandFault(f"there is no alias {address}")
     if as_json:
-        document(_record(alias))
+        document(_record(alias, listed))
         return
+    if listed is not None:
+        say(f"list of {listed.owner}")
     for member in alias.members:
         say(str(member))
 
@@ -98,5 +155,13 @@ def remove(address: Address, yes: bool, config: Path | None, as_json: bool) -> N
     answer(as_json, {"address": address, "removed": True}, f"{address} removed")
 
 
-def _record(alias: Alias) -> dict[str, object]:
-    return {"address": alias.address, "members": list(alias.members)}
+def _refuse_loop(tx: Transaction, address: Address, outcome: str) -> None:
+    from estafeta.routing import local
+
+    if local.find_loop(tx, address):
+        raise CommandFault(f"{address} would lead back to itself by one of its members or its owner; {outcome}")
+
+
+def _record(alias: Alias, listed: Listed | None) -> dict[str, object]:
+    owner = None if listed is None else listed.owner
+    return {"address": alias.address, "members": list(alias.members), "owner": owner}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from estafeta.client import SendResult, SmtpClient, TlsMode
 from estafeta.mail.address import Address, AddressError, ForwardPath, ReversePath
-from estafeta.mail.envelope import Sender
+from estafeta.mail.downgrade import CannotDowngrade, to_seven_bit
+from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.header import fields
 from estafeta.net.tls import client_context
 
@@ -43,7 +45,8 @@ async def hand_in(server: Server, reverse_path: ReversePath, recipients: list[Ad
         if server.user is not None:
             await client.login(server.user, server.password or "")
         sender = Sender(reverse_path, smtputf8=_needs_smtputf8(content))
-        return await client.send(sender, [ForwardPath(address) for address in recipients], content)
+        to = [Recipient(ForwardPath(address)) for address in recipients]
+        return await client.send(sender, to, _for_server(client, content))
 
 
 def local_name() -> str:
@@ -86,6 +89,15 @@ def without_field(content: bytes, name: str) -> bytes:
         rb"^" + re.escape(name.encode()) + rb"[ \t]*:[^\r\n]*(?:\r\n[ \t][^\r\n]*)*(?:\r\n|\Z)", re.I | re.M
     )
     return field.sub(b"", head + b"\r\n").removesuffix(b"\r\n") + (separator or b"\r\n\r\n") + body
+
+
+def _for_server(client: SmtpClient, content: bytes) -> bytes:
+    """The content as the server can take it (RFC 6152 §3); where that cannot be, sending it says so."""
+    takes_8bit = client.capabilities is not None and client.capabilities.has("8BITMIME")
+    if not takes_8bit and not content.isascii():
+        with contextlib.suppress(CannotDowngrade):
+            return to_seven_bit(content)
+    return content
 
 
 def _needs_smtputf8(content: bytes) -> bool:

@@ -16,7 +16,7 @@ from estafeta.cli.opening import OpenedStore, opened
 from estafeta.cli.options import config_option, json_option, yes_option
 from estafeta.cli.output import document, instant, moment, octets, say, table
 from estafeta.store.ids import IdSource
-from estafeta.store.records import EntryKind, JournalEntry, QueuedRecipient, QueueStatus
+from estafeta.store.records import EntryKind, JournalEntry, MessageId, QueuedRecipient, QueueStatus
 
 if TYPE_CHECKING:
     from estafeta.store.store import Transaction
@@ -57,13 +57,13 @@ def list_(status: str | None, limit: int, config: Path | None, as_json: bool) ->
             ("MESSAGE", "RECIPIENT", "STATUS", "TRIES", "NEXT", "SIZE", "FROM", "TO"),
             (
                 (
-                    IdSource.text(one.message_id),
+                    IdSource.text(one.message.content_id),
                     IdSource.text(one.recipient_id),
                     one.status.value,
                     one.attempts,
                     "" if one.status is QueueStatus.HELD else moment(one.next_attempt_at),
-                    octets(one.size),
-                    f"<{one.reverse_path}>",
+                    octets(one.message.size),
+                    f"<{one.message.reverse_path}>",
                     one.forward_path,
                 )
                 for one in found
@@ -89,14 +89,16 @@ def show(identifier: int, config: Path | None, as_json: bool) -> None:
     if as_json:
         document([_record(one) for one in found])
         return
-    first = found[0]
-    say(f"message   {IdSource.text(first.message_id)}")
+    first = found[0].message
+    say(f"message   {IdSource.text(first.content_id)}")
     say(f"from      <{first.reverse_path}>")
     say(f"accepted  {moment(first.accepted_at)}")
     say(f"size      {octets(first.size)}")
     for one in found:
         say()
         say(f"recipient {IdSource.text(one.recipient_id)}")
+        if one.message.reverse_path != first.reverse_path:
+            say(f"  from    <{one.message.reverse_path}>")
         say(f"  to      <{one.forward_path}> by {one.destination}")
         say(f"  status  {one.status.value}, tried {one.attempts} times")
         if one.status is not QueueStatus.HELD:
@@ -178,7 +180,7 @@ def _each(
             "recipients": [{"forward_path": path, "reason": done} for path in paths],
         }
         keys = tuple({path.lower() for path in paths})
-        message_id = before[0].message_id
+        message_id = MessageId(before[0].message.content_id)
         journal.record(tx, JournalEntry(EntryKind.OPERATOR, store.now(), None, message_id, facts, keys))
         return number
 
@@ -202,14 +204,14 @@ def _operator() -> str:
 def _record(one: QueuedRecipient) -> dict[str, object]:
     return {
         "recipient_id": IdSource.text(one.recipient_id),
-        "message_id": IdSource.text(one.message_id),
-        "reverse_path": str(one.reverse_path),
+        "message_id": IdSource.text(one.message.content_id),
+        "reverse_path": str(one.message.reverse_path),
         "forward_path": one.forward_path,
         "destination": one.destination,
         "status": one.status,
         "attempts": one.attempts,
-        "accepted_at": instant(one.accepted_at),
+        "accepted_at": instant(one.message.accepted_at),
         "next_attempt_at": instant(one.next_attempt_at),
         "last_reply": one.last_reply,
-        "size": one.size,
+        "size": one.message.size,
     }

@@ -97,8 +97,18 @@ def _entries(tx: Transaction, what: str, limit: int) -> list[JournalEntry]:
     for key in (what, f"<{what}>", what.strip("<>")):
         found = journal.by_key(tx, key, limit=limit)
         if found:
-            return found
+            return _with_attempts(tx, found)
     return []
+
+
+def _with_attempts(tx: Transaction, found: list[JournalEntry]) -> list[JournalEntry]:
+    """The entries, and what became later of the messages that they tell of."""
+    from estafeta.store import journal
+
+    told = list(found)
+    for message_id in dict.fromkeys(entry.message_id for entry in found if entry.message_id is not None):
+        told += [entry for entry in journal.by_message(tx, message_id) if entry not in told]
+    return told
 
 
 def record(chapter: Chapter) -> dict[str, object]:

@@ -23,17 +23,15 @@ from estafeta.access.maildrop import MaildropLocks
 from estafeta.access.pop3 import Pop3Environment, Pop3Service
 from estafeta.agents.environment import Environment, ListenerFacts, Role
 from estafeta.agents.reception import TOO_MANY_CONNECTIONS, Reception
+from estafeta.app.outbound import Outbound
 from estafeta.config.faults import SettingsError
 from estafeta.config.settings import JournalSettings, Listen, ListenerKind, Settings
-from estafeta.mail.address import Address
 from estafeta.net.errors import TlsError
 from estafeta.net.listener import Listener, listen
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard
 from estafeta.policy.login import Authenticator
-from estafeta.routing.directory import Directory
-from estafeta.routing.local import LocalRules
 from estafeta.store import accounts, journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant
@@ -95,6 +93,7 @@ class PostOffice:
         self._tls: ServerTls | None = None
         self._reception: Reception | None = None
         self._pop3: Pop3Service | None = None
+        self._outbound: Outbound | None = None
         self._guard: LoginGuard | None = None
         self._open: list[_Open] = []
         self._leaving: list[Listener] = []
@@ -130,6 +129,8 @@ class PostOffice:
                 open_store, settings.data, clock=time.time, large_content=settings.store.large_content
             )
             self._wire()
+            assert self._outbound is not None
+            await self._outbound.start()
             for wanted in settings.listen:
                 await self._listen(wanted)
         except BaseException:
@@ -141,15 +142,19 @@ class PostOffice:
     def _wire(self) -> None:
         """Make what sessions share, by the settings of now."""
         settings, store = self.settings, self.store
-        postmaster = Address.parse(settings.smtp.postmaster) if settings.smtp.postmaster else None
-        rules = LocalRules(settings.route, settings.smtp.subaddress_separator, postmaster)
+        secret = _secret(settings.data)
+        if self._outbound is None:
+            self._outbound = Outbound(settings, store, secret)
+        else:
+            self._outbound.replace(settings)
         if self._guard is None or self._guard.settings != settings.login:
             self._guard = LoginGuard(settings.login, time.monotonic)
-        authenticator = Authenticator(store, self._guard, secret=_secret(settings.data), sleep=asyncio.sleep)
+        authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep)
         environment = Environment(
             hostname=settings.hostname,
             store=store,
-            directory=Directory(store, rules),
+            directory=self._outbound.directory,
+            outward=self._outbound.outward(),
             authenticator=authenticator,
             settings=settings.smtp,
             limits=settings.smtp.limits,
@@ -240,6 +245,9 @@ class PostOffice:
                 log.warning("sessions were cut", after_seconds=seconds)
         self._open.clear()
         self._leaving.clear()
+        if self._outbound is not None:
+            await self._outbound.stop(self.settings.shutdown.drain_seconds)
+            self._outbound = None
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
             self._store = None
@@ -253,6 +261,8 @@ class PostOffice:
                 await tidy_journal(self.store, self.settings.journal, time.time())
                 while await self.store.write(accounts.clear_removed):  # what a command had no time to end
                     pass
+                if self._outbound is not None:
+                    await self._outbound.report()
             except StoreError as error:
                 log.error("upkeep failed", reason=str(error))
             await asyncio.sleep(UPKEEP_AFTER)

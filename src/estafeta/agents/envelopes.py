@@ -1,0 +1,211 @@
+"""From accepted recipients to what the store takes: mailboxes, and envelopes under which the content goes on.
+
+Most recipients go on under the envelope that came. Where an address of ours forwards to elsewhere the
+reverse-path is rewritten (SRS), and a list's mail goes on in the name of its owner (RFC 5321 §3.9.2): each of
+these is another envelope with the same content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from estafeta.agents.outbound.notifier import Notifier
+from estafeta.mail.address import Address, ReversePath
+from estafeta.mail.envelope import Notify, OriginalRecipient, Recipient, Sender
+from estafeta.mail.lists import is_from_list, list_fields
+from estafeta.mail.trace import return_path
+from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.routes import Expansion, Listed, Route, ToHost, ToMailbox
+from estafeta.store.ids import IdSource
+from estafeta.store.records import (
+    ContentId,
+    Delivery,
+    HolderId,
+    Instant,
+    MessageId,
+    QueuedMessage,
+    QueuedRecipient,
+    QueueStatus,
+    RecipientId,
+)
+
+
+class Dispatching(Protocol):
+    """Who tries what was accepted for elsewhere."""
+
+    def room_for(self, destination: str) -> HolderId | None:
+        """Whether mail for the destination is tried at once, and by whom: it is to be queued as claimed then."""
+
+    def accepted(self, recipients: Sequence[QueuedRecipient], content: bytes | None) -> None:
+        """Take what a commit has queued; `content` without prefix, None when it is in a file."""
+
+    def adopt(self, recipients: Sequence[QueuedRecipient]) -> None:
+        """Give back what may have been queued by a commit whose end nobody saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outward:
+    """How mail for other hosts is queued; one for the whole process."""
+
+    forward: Callable[[ReversePath, Address], ReversePath]
+    """The reverse-path with which an address of ours forwards to elsewhere."""
+    dispatcher: Dispatching
+    notifier: Notifier
+    first_review_after: float
+    lifetime: float
+    """Seconds until a recipient has failed for its age."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """All ends of one mail object."""
+
+    deliveries: tuple[Delivery, ...]
+    queued: tuple[QueuedRecipient, ...]
+    loops: tuple[Address, ...]
+    """Lists that the message has been through already: it does not go through them again."""
+
+
+class Addressing:
+    """Gathers the ends of one mail object: every mailbox, and every address elsewhere, once."""
+
+    def __init__(
+        self,
+        outward: Outward,
+        ids: IdSource,
+        sender: Sender,
+        *,
+        message_id: MessageId,
+        account: Address | None,
+        size: int,
+        head: bytes,
+        is_ours: bool,
+        at: float,
+    ) -> None:
+        """`head` is the header section, `is_ours` says that the reverse-path is of one of our own domains."""
+        self._outward = outward
+        self._ids = ids
+        self._sender = sender
+        self._head = head
+        self._is_ours = is_ours
+        self._loops: dict[Address, bool] = {}
+        self._at = Instant(at)
+        self._deliveries: dict[int, Delivery] = {}
+        self._queued: dict[tuple[str, str], QueuedRecipient] = {}
+        self._base = QueuedMessage(
+            message_id=message_id,
+            content_id=ContentId(message_id),
+            reverse_path=sender.reverse_path,
+            accepted_at=self._at,
+            size=size,
+            account=None if account is None else str(account),
+            smtputf8=sender.smtputf8,
+            body=sender.body.value if sender.body else None,
+            envid=sender.envid,
+            ret=sender.ret,
+            requires_tls=sender.requires_tls,
+        )
+        self._others: dict[object, QueuedMessage] = {}
+
+    def add(self, recipient: Recipient, route: Route) -> None:
+        """The ends of one recipient."""
+        ends: Iterable[ToMailbox | ToHost]
+        if isinstance(route, Expansion):
+            if len(route.ends) > 1 and recipient.notify and Notify.SUCCESS in recipient.notify:
+                # RFC 3461 §5.2.7.3 (c): the sender is told that the alias was expanded, and no more of success.
+                recipient = replace(recipient, notify=recipient.notify - {Notify.SUCCESS} or frozenset({Notify.NEVER}))
+            ends = (end for end in route.ends if isinstance(end, ToMailbox | ToHost))
+        else:
+            ends = (route,) if isinstance(route, ToMailbox | ToHost) else ()
+        for end in ends:
+            if end.listed is not None and self._is_loop(end.listed):
+                continue
+            if isinstance(end, ToMailbox):
+                self._deliver(recipient, end)
+            else:
+                self._queue(recipient, end)
+
+    def ends(self) -> Addressed:
+        """All of them."""
+        loops = tuple(address for address, is_loop in self._loops.items() if is_loop)
+        return Addressed(tuple(self._deliveries.values()), tuple(self._queued.values()), loops)
+
+    def _is_loop(self, listed: Listed) -> bool:
+        known = self._loops.get(listed.address)
+        if known is None:
+            known = self._loops[listed.address] = is_from_list(self._head, listed)
+        return known
+
+    def _deliver(self, recipient: Recipient, end: ToMailbox) -> None:
+        if end.mailbox_id in self._deliveries:
+            return
+        if end.listed is None:
+            prefix = return_path(self._sender.reverse_path)
+        else:
+            prefix = return_path(self._owner(end.listed)) + list_fields(end.listed)
+        self._deliveries[end.mailbox_id] = Delivery(end.mailbox_id, recipient.forward_path, prefix)
+
+    def _queue(self, recipient: Recipient, end: ToHost) -> None:
+        key = (str(end.address), end.destination)
+        if key in self._queued:
+            return
+        holder = self._outward.dispatcher.room_for(end.destination)
+        is_on_demand = Destination.parse(end.destination).kind is DestinationKind.ON_DEMAND
+        if is_on_demand:
+            holder = None
+        original = recipient.original
+        if original is None and end.address != recipient.forward_path:
+            # So that a notification names the address that the sender knows (RFC 3461 §4.2).
+            address = str(recipient.forward_path)
+            original = OriginalRecipient("rfc822" if address.isascii() else "utf-8", address)
+        self._queued[key] = QueuedRecipient(
+            recipient_id=RecipientId(self._ids.next_id()),
+            message=self._message(end),
+            forward_path=end.address,
+            destination=end.destination,
+            status=QueueStatus.ACTIVE,
+            # A customer's mail is not tried before he calls.
+            next_attempt_at=Instant(self._at + self._outward.lifetime) if is_on_demand else self._at,
+            review_at=None if holder is not None else Instant(self._at + self._outward.first_review_after),
+            # RFC 3461 §5.2.7.3: a list's mail is the list's own, and so are its notifications.
+            original=None if end.listed is not None else original,
+            notify=None if end.listed is not None else recipient.notify,
+            holder=holder,
+        )
+
+    def _message(self, end: ToHost) -> QueuedMessage:
+        """The envelope under which an end is reached."""
+        if end.listed is not None:
+            return self._listed(end.listed)
+        if end.alias is None or self._is_ours:  # SPF holds for our own domains from here
+            return self._base
+        reverse_path = self._outward.forward(self._sender.reverse_path, end.alias)
+        if reverse_path == self._sender.reverse_path:
+            return self._base
+        return self._other(reverse_path, replace(self._base, reverse_path=reverse_path))
+
+    def _listed(self, listed: Listed) -> QueuedMessage:
+        prefix = list_fields(listed)
+        return self._other(
+            listed,
+            replace(
+                self._base,
+                reverse_path=self._outward.forward(self._owner(listed), listed.address),
+                prefix=prefix,
+                size=self._base.size + len(prefix),
+                envid=None,
+                ret=None,
+            ),
+        )
+
+    def _owner(self, listed: Listed) -> ReversePath:
+        """In whose name a list's mail goes on; a notification that was posted to it must not cause another."""
+        return self._sender.reverse_path if self._sender.reverse_path.is_null else ReversePath(listed.owner)
+
+    def _other(self, key: object, message: QueuedMessage) -> QueuedMessage:
+        known = self._others.get(key)
+        if known is None:
+            known = self._others[key] = replace(message, message_id=MessageId(self._ids.next_id()))
+        return known

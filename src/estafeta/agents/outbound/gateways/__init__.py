@@ -1,0 +1,1 @@
+"""Ways out of the house that the DNS does not know: other servers by name, Maildirs, mboxes, commands."""

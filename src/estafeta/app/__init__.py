@@ -1,0 +1,7 @@
+"""The composition root: settings become wired objects that run, re-read, drain and stop."""
+
+from __future__ import annotations
+
+from estafeta.app.office import ListenFailed, PostOffice, new_event_loop, run, tidy_journal
+
+__all__ = ["ListenFailed", "PostOffice", "new_event_loop", "run", "tidy_journal"]

@@ -1,0 +1,275 @@
+"""Mail that leaves, wired: the resolver, what is asked of hosts, the relay, the gateways, the dispatcher."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import structlog
+
+from estafeta.agents.envelopes import Outward
+from estafeta.agents.outbound.dispatcher import Deliver, Dispatcher, Tools
+from estafeta.agents.outbound.gateways.gateway import Gateway, open_gateway
+from estafeta.agents.outbound.gateways.settings import GatewaySettings
+from estafeta.agents.outbound.house import HouseMail
+from estafeta.agents.outbound.lane import Job
+from estafeta.agents.outbound.notifier import Notifier
+from estafeta.agents.outbound.plan import Planner
+from estafeta.agents.outbound.pool import Pool
+from estafeta.agents.outbound.relay import Attempt, Relay
+from estafeta.agents.outbound.schedule import Schedule
+from estafeta.agents.outbound.tls_reporting import TlsReporter
+from estafeta.config.settings import ListenerKind, Settings
+from estafeta.mail.address import Address, AddressError, ReversePath
+from estafeta.net.bell import Bell
+from estafeta.net.dns import Resolver
+from estafeta.net.https import Https
+from estafeta.net.resolver import DnsResolver
+from estafeta.routing.destinations import Destination
+from estafeta.routing.directory import Directory
+from estafeta.routing.local import LocalRules, destination_of
+from estafeta.routing.security import Security
+from estafeta.routing.srs import Srs
+from estafeta.routing.sts import StsPolicies
+from estafeta.store.records import QueuedRecipient
+from estafeta.store.store import Store
+
+log = structlog.get_logger("estafeta.app.outbound")
+
+BELLS = "bells"
+"""The folder of bells in the data directory: commands ring them after they changed the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How hosts are found and what is asked of them; also for commands that only tell."""
+
+    resolver: Resolver
+    sts: StsPolicies | None
+    security: Security
+    planner: Planner
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self.sts is not None:
+            await self.sts.close()
+        await self.resolver.close()
+
+
+def make_way(settings: Settings, store: Store) -> Way:
+    """By the settings of now. Raises TlsError where the files of `tls_client` cannot be used."""
+    resolver = DnsResolver(settings.dns, time.monotonic)
+    sts = StsPolicies(resolver, Https(resolver), store, clock=time.time) if settings.mta_sts.enabled else None
+    security = Security(
+        resolver,
+        sts,
+        rules=settings.tls_policy,
+        dane=settings.dane,
+        client=settings.tls_client,
+        clock=time.time,
+    )
+    planner = Planner(
+        resolver,
+        security,
+        {each.name: each for each in settings.gateway},
+        port=settings.relay.port,
+        is_own=_is_own(settings),
+        shuffle=random.shuffle,
+        monotonic=time.monotonic,
+        ipv6=settings.relay.ipv6,
+        allow_loopback=settings.relay.allow_loopback,
+    )
+    return Way(resolver, sts, security, planner)
+
+
+def local_rules(settings: Settings, secret: bytes) -> LocalRules:
+    """What local routing follows. Rewritten reverse-paths are led back also where none is written any more."""
+    postmaster = Address.parse(settings.smtp.postmaster) if settings.smtp.postmaster else None
+    srs = Srs(hmac.digest(secret, b"srs", "sha256"))
+    return LocalRules(settings.route, settings.smtp.subaddress_separator, postmaster, srs)
+
+
+class Outbound:
+    """All of it, for a running server: `start`, `replace` when settings are read again, `stop`."""
+
+    def __init__(self, settings: Settings, store: Store, secret: bytes) -> None:
+        self._settings = settings
+        self._store = store
+        self._secret = secret
+        self._rules = local_rules(settings, secret)
+        self._local: dict[GatewaySettings, Gateway] = {}
+        self._places: dict[GatewaySettings, asyncio.Semaphore] = {}
+        self._way = make_way(settings, store)
+        self._old_ways: list[Way] = []
+        self._closing: list[asyncio.Task[None]] = []
+        self._pool = Pool(keep_for=settings.relay.keep_connection_for, messages=settings.relay.messages_per_connection)
+        self.directory = Directory(store, self._rules, time.time)
+        self._reporter = self._make_reporter(settings)
+        self.relay = self._make_relay(settings)
+        self.dispatcher = Dispatcher(self._tools(settings), settings.relay)
+        self._bell = Bell(settings.data / BELLS, store.ids.text(store.ids.next_id()), self.dispatcher.heard)
+
+    async def start(self) -> None:
+        """Begin to send. Raises StoreError."""
+        await self.dispatcher.start()
+        try:
+            self._bell.open()
+        except OSError as error:
+            log.warning(
+                "commands cannot tell of changes at once, the queue is looked at now and then", reason=str(error)
+            )
+
+    def replace(self, settings: Settings) -> None:
+        """Go on with new settings; connections that are open keep what they have. Raises TlsError."""
+        way = make_way(settings, self._store)
+        for old in self._old_ways:  # what still used it has ended, or ends without it
+            self._closing.append(asyncio.get_running_loop().create_task(old.close()))
+        self._old_ways.clear()
+        self._rules = local_rules(settings, self._secret)
+        self._old_ways.append(self._way)
+        self._way = way
+        self._settings = settings
+        self.directory = Directory(self._store, self._rules, time.time)
+        self._reporter.flush()
+        self._reporter = self._make_reporter(settings)
+        self.relay = self._make_relay(settings)
+        self.dispatcher.replace(self._tools(settings), settings.relay)
+
+    async def report(self) -> None:
+        """Send the daily reports on TLS that are due; to be called every hour or so. Raises StoreError."""
+        await self._reporter.report()
+
+    async def stop(self, seconds: float) -> None:
+        """Begin nothing new, let what is under way end within so many seconds."""
+        self._bell.close()
+        await self.dispatcher.stop(seconds)
+        self._reporter.flush()
+        await self._pool.close()
+        for way in (*self._old_ways, self._way):
+            await way.close()
+        await asyncio.gather(*self._closing)
+
+    def outward(self) -> Outward:
+        """What acceptance must know of mail for elsewhere."""
+        settings, srs = self._settings, self._rules.srs
+        assert srs is not None
+
+        def forward(reverse_path: ReversePath, alias: Address) -> ReversePath:
+            return srs.forward(reverse_path, alias.domain, time.time()) if settings.srs.enabled else reverse_path
+
+        schedule = self.dispatcher.tools.schedule
+        return Outward(
+            forward=forward,
+            dispatcher=self.dispatcher,
+            notifier=self.dispatcher.tools.notifier,
+            first_review_after=schedule.first_review_after,
+            lifetime=settings.relay.lifetime,
+        )
+
+    # How it is made.
+
+    def _make_reporter(self, settings: Settings) -> TlsReporter:
+        house = HouseMail(self._store, self.directory, self.outward, time.time)
+        return TlsReporter(
+            settings.tls_report,
+            hostname=settings.hostname,
+            store=self._store,
+            resolver=self._way.resolver,
+            https=Https(self._way.resolver),
+            submit=house.submit,
+            clock=time.time,
+        )
+
+    def _make_relay(self, settings: Settings) -> Relay:
+        return Relay(
+            settings.relay,
+            planner=self._way.planner,
+            security=self._way.security,
+            pool=self._pool,
+            hello=settings.hostname,
+            reporter=self._reporter,
+        )
+
+    def _tools(self, settings: Settings) -> Tools:
+        schedule = Schedule(settings.relay, random.random)
+        return Tools(
+            store=self._store,
+            deliver=self._deliver(settings),
+            notifier=Notifier(
+                settings.hostname,
+                self._store,
+                self.directory,
+                settings.notifications,
+                clock=time.time,
+                lifetime=settings.relay.lifetime,
+                review_after=schedule.first_review_after,
+            ),
+            schedule=schedule,
+            limits=settings.destination_limit,
+            reroute=self._reroute,
+            clock=time.time,
+            monotonic=time.monotonic,
+        )
+
+    def _reroute(self, recipient: QueuedRecipient) -> str | None:
+        """Where the rules of now send it; where they no longer send it on, it stays as it is."""
+        account = None
+        if recipient.message.account is not None:
+            try:
+                account = Address.parse(recipient.message.account)
+            except AddressError:
+                account = None
+        return destination_of(recipient.forward_path, self._rules, account)
+
+    def _deliver(self, settings: Settings) -> Deliver:
+        relay, planner = self.relay, self._way.planner
+
+        async def deliver(destination: Destination, job: Job, content: bytes) -> Attempt:
+            gateway = planner.gateway(destination)
+            if gateway is None or gateway.kind.is_host:
+                return await relay.attempt(destination, job, content)
+            place = self._local.get(gateway)
+            if place is None:
+                place = self._local[gateway] = open_gateway(gateway, hostname=settings.hostname, clock=time.time)
+                self._places[gateway] = asyncio.Semaphore(gateway.concurrency)
+            async with self._places[gateway]:
+                return Attempt(await place.deliver(job.message, job.recipients, content))
+
+        return deliver
+
+
+def _is_own(settings: Settings) -> Callable[[str, str], bool]:
+    """Whether a host that an MX record names is this server: by its name, or by an address that it listens on."""
+    served = [
+        each.address for each in settings.listen if each.kind is ListenerKind.SMTP and each.port == settings.relay.port
+    ]
+
+    def is_own(name: str, address: str) -> bool:
+        if name == settings.hostname:
+            return True
+        if not address or not served:
+            return False
+        if address in served:
+            return True
+        everywhere = "::" if ":" in address else "0.0.0.0"  # noqa: S104 - compared with, not bound to
+        return everywhere in served and _is_of_this_machine(address)
+
+    return is_own
+
+
+@lru_cache(maxsize=1024)
+def _is_of_this_machine(address: str) -> bool:
+    """Whether the address is one of this machine's: then a socket can be bound to it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
