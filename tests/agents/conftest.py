@@ -15,6 +15,7 @@ from estafeta.agents.settings import SmtpLimits
 from estafeta.app import PostOffice, new_event_loop
 from estafeta.config.settings import Listen, ListenerKind, Settings, SmtpSettings, TlsSettings
 from estafeta.mail.address import Address
+from estafeta.net.dns import DnsSettings
 from estafeta.net.authority import Issued, issue
 from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import client_context
@@ -24,6 +25,10 @@ from estafeta.store.store import Transaction
 
 PASSWORD = "correct horse"
 HASHED = passwords.hash_password(PASSWORD)
+
+
+NO_DNS = DnsSettings(servers=("127.0.0.1",), port=9, timeout=0.2, tries=1)
+"""A server that is not there: nothing leaves the machine, and mail for elsewhere stays in the queue."""
 
 
 class Client:
@@ -179,7 +184,7 @@ def run(tmp_path: Path, issued: Issued) -> Run:
             listen=tuple(Listen(kind=kind, address="127.0.0.1", port=0) for kind in kinds),
             tls=TlsSettings(certificate=issued.certificate, key=issued.key),
             smtp=SmtpSettings(**smtp, limits=limits or SmtpLimits()),
-            **(settings or {}),
+            **({"dns": NO_DNS} | (settings or {})),
         )
 
         async def main() -> None:

@@ -90,8 +90,17 @@ class Client:
         """AUTH PLAIN."""
         return await self.say("AUTH PLAIN " + b64encode(f"\0{identity}\0{PASSWORD}".encode()).decode())
 
-    async def take(self, *, final: str = "250 2.0.0 taken", at_most: int = 100) -> list[bytes]:
-        """Be the server, without pipelining, until QUIT or so many messages; gives their contents."""
+    async def take(
+        self,
+        *,
+        final: str = "250 2.0.0 taken",
+        at_most: int = 100,
+        took: Callable[[bytes], object] = lambda message: None,
+    ) -> list[bytes]:
+        """Be the server, without pipelining, until QUIT or so many messages; gives their contents.
+
+        The one that is too many is not answered. `took` is told of each that was.
+        """
         messages: list[bytes] = []
         self.stream.send(b"220 customer.example\r\n")
         while command := await self.line():
@@ -107,6 +116,7 @@ class Client:
                 if len(messages) > at_most:
                     return messages
                 self.stream.send(final.encode() + b"\r\n")
+                took(messages[-1])
             elif verb == "QUIT":
                 self.stream.send(b"221 bye\r\n")
                 break
@@ -153,7 +163,7 @@ class Provider:
             hostname=settings.hostname,
             store=self.store,
             directory=self.outbound.directory,
-            outward=self.outbound.outward(settings),
+            outward=self.outbound.outward(),
             authenticator=Authenticator(self.store, guard, secret=secret, sleep=asyncio.sleep),
             settings=settings.smtp,
             limits=settings.smtp.limits,
@@ -187,8 +197,9 @@ class Provider:
 
     async def calm(self) -> None:
         """Wait until all sessions have ended."""
-        while self._sessions:
-            await asyncio.wait(self._sessions, timeout=20)
+        async with asyncio.timeout(20):
+            while self._sessions:
+                await asyncio.wait(self._sessions)
 
     async def __aexit__(self, *exception: object) -> None:
         for stream in self._streams:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agents.provider import CUSTOMER, KEPT, STRANGER, Client, Clock, Provider, gateway
 
 from estafeta.agents.environment import Role
 from estafeta.agents.ondemand import (
@@ -27,9 +28,8 @@ from estafeta.net.listener import listen
 from estafeta.net.stream import Stream
 from estafeta.routing.routes import RouteAction, RouteRule
 from estafeta.store import destinations
-from estafeta.store.records import DestinationState, Instant
+from estafeta.store.records import DestinationState, Instant, JournalEntry
 from estafeta.store.store import DATABASE
-from tests.agents.provider import CUSTOMER, KEPT, STRANGER, Client, Clock, Provider, gateway
 
 Test = Callable[[Provider], Coroutine[Any, Any, None]]
 Run = Callable[..., None]
@@ -49,6 +49,13 @@ def run(tmp_path: Path, issued: Issued) -> Run:
         asyncio.run(main())
 
     return run_it
+
+
+def facts(entry: JournalEntry, name: str) -> list[dict[str, Any]]:
+    """A list that the journal keeps."""
+    found = entry.facts[name]
+    assert isinstance(found, list)
+    return found
 
 
 class CustomersHost:
@@ -73,8 +80,7 @@ class CustomersHost:
 
     async def _serve(self, stream: Stream) -> None:
         stream.set_deadline(20)
-        for message in await Client(stream).take():
-            self.messages.put_nowait(message)
+        await Client(stream).take(took=self.messages.put_nowait)
 
 
 # ETRN.
@@ -97,7 +103,7 @@ def test_etrn_starts_what_waits_for_a_host_that_was_away(tmp_path: Path, issued:
             provider.clock.now += AGAIN_AFTER
             reply = await client.say("ETRN customer.example")
             assert reply == "251 2.0.0 OK, no messages waiting for node customer.example"
-            await host.close()
+        await host.close()
 
     asyncio.run(main())
 
@@ -183,7 +189,7 @@ def test_users_may_start_what_a_route_sends_on_for_users_only(run: Run) -> None:
         await user.say("QUIT")
         await stranger.say("QUIT")
         [session] = await provider.sessions(STRANGER)
-        reasons = [each["reason"] for each in session.facts["decisions"]]  # type: ignore[attr-defined]
+        reasons = [each["reason"] for each in facts(session, "decisions")]
         assert reasons == ["login-accepted", "queue-started", "not-routed"]
 
     run(test, rules=[RouteRule(domain="customer.example", action=RouteAction.MX)])
@@ -203,7 +209,11 @@ def test_where_etrn_is_for_users_they_may_start_any_domain_and_others_none(run: 
 
 @pytest.mark.parametrize(
     ("on_demand", "rules"),
-    [(OnDemandSettings(etrn=EtrnFor.OFF), KEPT), (OnDemandSettings(), ()), (OnDemandSettings(), [RouteRule(gateway="g")])],
+    [
+        (OnDemandSettings(etrn=EtrnFor.OFF), KEPT),
+        (OnDemandSettings(), ()),
+        (OnDemandSettings(), [RouteRule(gateway="g")]),
+    ],
 )
 def test_etrn_is_not_there_where_it_is_off_or_nothing_could_be_started(
     run: Run, on_demand: OnDemandSettings, rules: Any
@@ -293,7 +303,7 @@ def test_a_customer_takes_his_mail_over_his_own_connection_once(run: Run) -> Non
         [left] = await provider.queued()
         assert left.destination == "on-demand:other.example"
         [attempt] = await provider.attempts(first.message.message_id)
-        [told] = attempt.facts["recipients"]  # type: ignore[misc]
+        [told] = facts(attempt, "recipients")
         assert told["fate"] == "relayed" and told["reply"] == "250 2.0.0 taken"
         assert told["tls"].startswith("TLSv1.3 ") and told["tls"].endswith(f"logged in as {CUSTOMER}")
         [session] = await provider.sessions()
@@ -341,9 +351,10 @@ def test_another_account_gets_nothing_nor_does_a_customer_of_anothers_domain(run
         for line in ("ATRN other.example", "ATRN customer.example,other.example", "ATRN example"):
             assert await customer.say(line) == "450 4.7.0 ATRN request refused"
         assert (await customer.say("ATRN customer.test")).startswith("453 ")
+        await customer.say("QUIT")
         assert len(await provider.queued()) == 2
         [session] = await provider.sessions(STRANGER)
-        reasons = [each["reason"] for each in session.facts["decisions"]]  # type: ignore[attr-defined]
+        reasons = [each["reason"] for each in facts(session, "decisions")]
         assert reasons == ["login-accepted", "not-customer", "not-customer"]
 
     run(test)
@@ -394,7 +405,7 @@ def test_a_connection_that_breaks_in_the_middle_loses_nothing(run: Run) -> None:
         assert all(each.holder is None for each in left)
         assert left[0].attempts == 1 and left[1].attempts == 0
         [attempt] = await provider.attempts(messages[2])
-        [told] = attempt.facts["recipients"]  # type: ignore[misc]
+        [told] = facts(attempt, "recipients")
         assert told["fate"] == "deferred" and "the host may have the message" in told["reply"]
         [session] = await provider.sessions()
         assert session.facts["ended"] == "lost"
@@ -430,7 +441,10 @@ def test_a_customer_who_is_no_server_gets_nothing(run: Run, greeting: bytes) -> 
         client = await provider.client(login=CUSTOMER)
         await client.say("ATRN")
         client.stream.send(greeting)
-        if not greeting:
+        if greeting.startswith(b"554"):
+            assert await client.line() == "QUIT"
+            client.stream.send(b"221 bye\r\n")
+        elif not greeting:
             client.stream.abort()
         [session] = await provider.sessions()
         assert session.facts["ended"] == "turn-failed"
@@ -478,6 +492,7 @@ def test_turn_is_for_customers_who_may(run: Run) -> None:
             assert (await stranger.say("TURN")).startswith("502 ")
             await stranger.login(STRANGER)
             assert (await stranger.say("TURN")).startswith("502 5.7.0 ")
+            await stranger.say("QUIT")
         client = await provider.client(Role.SUBMISSION, login=CUSTOMER)
         assert (await client.say("TURN")).startswith("250 ")
         [message] = await client.take()

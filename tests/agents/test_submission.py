@@ -46,7 +46,7 @@ def test_users_send_to_anywhere_and_it_is_queued(run: Any) -> None:
         client = await office.submitter()
         assert (await client.send("ana@example.org", "far@example.net", FROM_ANA)).startswith("250")
         (queued,) = await office.queued()
-        assert (str(queued.reverse_path), str(queued.forward_path)) == ("ana@example.org", "far@example.net")
+        assert (str(queued.message.reverse_path), str(queued.forward_path)) == ("ana@example.org", "far@example.net")
 
     run(test)
 

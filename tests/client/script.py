@@ -63,9 +63,15 @@ class Script:
                         return
                     self._octets = b""
                 case "WAIT":
+                    stream.set_deadline(None)
                     self.is_waiting.set()
                     while await stream.receive():
                         pass
+
+    async def serve_and_close(self, stream: Stream) -> None:
+        """As `serve`, where no listener closes the connection."""
+        await self.serve(stream)
+        await stream.close()
 
     async def _line(self, stream: Stream) -> str:
         while b"\r\n" not in self._octets:

@@ -13,28 +13,19 @@ from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from estafeta.config.reading import fields_at, read
 from estafeta.config.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+REQUIRED = object()
 SPOKEN_DEFAULTS = {"hostname": "the machine's name", "port": "by kind"}
-
-
-# Where the fields of a table are told of in the text of its class.
-TOLD_BY_CLASS = {
-    "RouteRule": {
-        "domain": "A domain name, `.example.org` for all names below it, or `*` for every domain that is not ours.",
-        "mailbox": "The address of the account whose INBOX the mail goes to.",
-    }
-}
 
 
 def described(table: type) -> dict[str, str]:
     """The text under each attribute of the class and its bases."""
-    found: dict[str, str] = dict(TOLD_BY_CLASS.get(table.__name__, {}))
+    found: dict[str, str] = {}
     for kind in reversed(table.__mro__):
         if kind in (object, BaseModel):
             continue
@@ -57,21 +48,23 @@ def described(table: type) -> dict[str, str]:
 
 def defaults(table: type) -> dict[str, Any]:
     if issubclass(table, BaseModel):
-        return {
-            name: "" if field.default is PydanticUndefined else field.default
-            for name, field in table.model_fields.items()
-        }
+        return {name: REQUIRED if field.is_required() else field.default for name, field in table.model_fields.items()}
     assert dataclasses.is_dataclass(table)
-    return {
-        member.name: "" if member.default is dataclasses.MISSING else member.default
-        for member in dataclasses.fields(table)
-    }
+    return {member.name: _default(member) for member in dataclasses.fields(table)}
+
+
+def _default(member: dataclasses.Field[Any]) -> Any:
+    if member.default_factory is not dataclasses.MISSING:
+        return member.default_factory()
+    return REQUIRED if member.default is dataclasses.MISSING else member.default
 
 
 def type_name(kind: Any) -> str:
     choices = [choice for choice in get_args(kind) if choice is not type(None)]
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return " \\| ".join(f'"{member.value}"' for member in kind)
+    if get_origin(kind) is dict:
+        return f"table of {type_name(get_args(kind)[1])}"
     if get_origin(kind) is tuple:
         return f"array of {type_name(choices[0])}"
     if choices and all(isinstance(choice, str) for choice in choices):
@@ -86,10 +79,12 @@ def type_name(kind: Any) -> str:
 def default_text(name: str, value: Any) -> str:
     if name in SPOKEN_DEFAULTS:
         return SPOKEN_DEFAULTS[name]
-    if value is None or (value == "" and name not in ("postmaster",)):
-        return "" if value is None else "*required*"
+    if value is REQUIRED:
+        return "*required*"
+    if value is None or value in ("", {}):
+        return ""
     if isinstance(value, tuple):
-        return f"`{json.dumps([str(inner) for inner in value])}`"
+        return f"`{json.dumps([inner if isinstance(inner, int | float) else str(inner) for inner in value])}`"
     return f"`{json.dumps(str(value) if isinstance(value, Path) else value)}`"
 
 

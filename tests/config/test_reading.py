@@ -69,7 +69,7 @@ mailbox = "captured@example.org"
     assert settings.shutdown.drain_seconds == 5.0
     assert [(each.kind, each.port) for each in settings.listen] == [(ListenerKind.POP3, 110), (ListenerKind.LMTP, 0)]
     assert settings.listen[1].name == "lmtp [::1]:0"
-    assert settings.route == (RouteRule("*", "captured@example.org"),)
+    assert settings.route == (RouteRule("*", mailbox="captured@example.org"),)
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ from estafeta.store import accounts, aliases, directory, journal, mailboxes, que
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import DirectoryChanged, OverQuota
 from estafeta.store.records import Acceptance, Account, Delivery, MailboxId, QueueStatus
+from estafeta.store.statements import Statement
 from estafeta.store.store import Store, Transaction
 
 Accept = Callable[..., Acceptance]
 AddAccount = Callable[..., Account]
 OCTETS = b"Subject: x\r\n\r\nhello\r\n"
+COUNT_CONTENTS = Statement("count_contents", "how many contents there are", "SELECT count(*) FROM contents")
 PREFIX = b"Return-Path: <Sender@example.net>\r\n"
 
 
@@ -208,5 +210,35 @@ def test_a_group_notices_a_directory_that_changes_within_it(
             return_exceptions=True,
         )
         assert [type(one) for one in results] == [DirectoryChanged, type(None), Account, DirectoryChanged]
+
+    asyncio.run(scenario())
+
+
+def test_each_delivery_has_its_own_fields_before_the_content(
+    store: Store, acceptance: Accept, add_account: AddAccount
+) -> None:
+    def change(tx: Transaction) -> None:
+        ann, bob = (add_account(tx, f"{name}@example.org") for name in ("ann", "bob"))
+        made = acceptance(tx, to=("ann@example.org", "bob@example.org"))
+        first, second = made.deliveries
+        accept(tx, replace(made, deliveries=(first, replace(second, prefix=b"List-Id: <x>\r\n"))))
+        for account, prefix in ((ann, PREFIX), (bob, b"List-Id: <x>\r\n")):
+            inbox = mailboxes.inbox(tx, account.account_id)
+            assert mailboxes.read_content(tx, store.content, inbox.mailbox_id, 1) == prefix + OCTETS
+            assert inbox.octets == len(prefix + OCTETS)
+
+    asyncio.run(store.write(change))
+
+
+def test_a_mail_object_without_any_end_leaves_its_entry_only(store: Store, acceptance: Accept) -> None:
+    async def scenario() -> None:
+        content = store.content.write(b"octets")
+        assert content.file is not None
+        made = await store.read(lambda tx: acceptance(tx, content=content))
+        await store.write(lambda tx: accept(tx, made))
+        await store.write(lambda tx: None)  # the file goes after the commit, so before the next
+        assert await store.read(lambda tx: journal.by_message(tx, made.message_id)) == [made.entry]
+        assert await store.read(lambda tx: tx.one(COUNT_CONTENTS)) == (0,)
+        assert not store.content._path(content.file).exists()
 
     asyncio.run(scenario())

@@ -127,12 +127,12 @@ def test_a_change_that_fails_takes_only_its_own_settlements_back(store: Store, a
         raise KeyError("b")
 
     async def scenario() -> list[object]:
-        return await asyncio.gather(
+        changes = [
             store.write(lambda tx: queue.settle(tx, ME, relayed(a))),
             store.write(failing),
             store.write(lambda tx: queue.settle(tx, ME, [deferred(c)])),
-            return_exceptions=True,
-        )
+        ]
+        return [*await asyncio.gather(*changes, return_exceptions=True)]
 
     first, second, third = asyncio.run(scenario())
     assert (first, type(second), third) == ([a.recipient_id], KeyError, [c.recipient_id])

@@ -155,6 +155,7 @@ class PostOffice:
             store=store,
             directory=self._outbound.directory,
             outward=self._outbound.outward(),
+            on_demand=self._outbound.on_demand(),
             authenticator=authenticator,
             settings=settings.smtp,
             limits=settings.smtp.limits,

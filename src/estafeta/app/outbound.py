@@ -14,6 +14,7 @@ from functools import lru_cache
 import structlog
 
 from estafeta.agents.envelopes import Outward
+from estafeta.agents.ondemand import Frequency, OnDemand
 from estafeta.agents.outbound.dispatcher import Deliver, Dispatcher, Tools
 from estafeta.agents.outbound.gateways.gateway import Gateway, open_gateway
 from estafeta.agents.outbound.gateways.settings import GatewaySettings
@@ -107,6 +108,7 @@ class Outbound:
         self._places: dict[GatewaySettings, asyncio.Semaphore] = {}
         self._way = make_way(settings, store)
         self._old_ways: list[Way] = []
+        self._frequency = Frequency(time.monotonic)
         self._closing: list[asyncio.Task[None]] = []
         self._pool = Pool(keep_for=settings.relay.keep_connection_for, messages=settings.relay.messages_per_connection)
         self.directory = Directory(store, self._rules, time.time)
@@ -140,6 +142,18 @@ class Outbound:
         self._reporter = self._make_reporter(settings)
         self.relay = self._make_relay(settings)
         self.dispatcher.replace(self._tools(settings), settings.relay)
+
+    def on_demand(self) -> OnDemand:
+        """What sessions do for hosts that ask for their mail."""
+        settings = self._settings
+        return OnDemand(
+            settings.on_demand,
+            settings.route,
+            self.dispatcher,
+            self.relay,
+            self._frequency,
+            self.relay.timeouts,
+        )
 
     async def report(self) -> None:
         """Send the daily reports on TLS that are due; to be called every hour or so. Raises StoreError."""

@@ -353,7 +353,7 @@ async def _environment(settings: Settings, store: Store) -> AsyncIterator[Enviro
             hostname=settings.hostname,
             store=store,
             directory=outbound.directory,
-            outward=outbound.outward(settings),
+            outward=outbound.outward(),
             authenticator=Authenticator(
                 store, LoginGuard(settings.login, time.monotonic), secret=secret, sleep=asyncio.sleep
             ),

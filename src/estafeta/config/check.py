@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from estafeta.config import routes
+from estafeta.config import outbound, routes
 from estafeta.config.faults import Finding, Key
 from estafeta.config.settings import Listen, ListenerKind, Settings, TlsSettings
 from estafeta.mail.address import Address, AddressError
@@ -50,6 +50,7 @@ def alone(settings: Settings) -> Iterator[Finding]:
     yield from _listeners(settings)
     yield from _trusted_networks(settings)
     yield from routes.alone(settings)
+    yield from outbound.alone(settings)
     if settings.smtp.postmaster:
         yield from _address(("smtp", "postmaster"), settings.smtp.postmaster)
     if settings.sendmail.server is not None and host_and_port(settings.sendmail.server) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from estafeta.access.pop3 import Pop3Settings
+from estafeta.agents.ondemand import OnDemandSettings
 from estafeta.agents.outbound.gateways.settings import GatewaySettings
 from estafeta.agents.outbound.notifier import NotificationSettings
 from estafeta.agents.outbound.settings import DestinationLimit, RelaySettings
@@ -73,6 +74,12 @@ _DEFAULT_PORTS = {
 def _below_folder(path: Path, info: ValidationInfo) -> Path:
     folder = info.context.get("folder") if info.context else None
     return folder / path if folder else path
+
+
+def _files_below_folder(client: TlsClientSettings, info: ValidationInfo) -> TlsClientSettings:
+    """The paths of a room's own table, taken as those of the file's."""
+    paths = {name: getattr(client, name) for name in ("certificate", "key", "ca_file")}
+    return replace(client, **{name: path and _below_folder(path, info) for name, path in paths.items()})
 
 
 def _host_name(text: str) -> str:
@@ -240,8 +247,10 @@ class Settings(_Table):
     """Certificates of other hosts by DANE."""
     mta_sts: MtaStsSettings = MtaStsSettings()
     """Policies of other domains by MTA-STS."""
-    tls_client: TlsClientSettings = TlsClientSettings()
+    tls_client: Annotated[TlsClientSettings, AfterValidator(_files_below_folder)] = TlsClientSettings()
     """What is shown to other hosts, and trusted of theirs."""
+    on_demand: OnDemandSettings = OnDemandSettings()
+    """Hosts that ask for the mail that waits for them."""
     srs: SrsSettings = SrsSettings()
     """The reverse-path of mail that an alias forwards."""
     journal: JournalSettings = JournalSettings()

@@ -79,7 +79,7 @@ class Relay:
         self._pool = pool
         self._hello = settings.hello or hello
         self._reporter = reporter
-        self._timeouts = ClientTimeouts(
+        self.timeouts = ClientTimeouts(
             connect=settings.connect_after,
             handshake=settings.connect_after,
             greeting=settings.reply_after,
@@ -158,7 +158,7 @@ class Relay:
                 context=self._security.context_for(demand) if mode is not TlsMode.NONE else None,
                 server_hostname=demand.server_name,
                 lmtp=stop.key.lmtp,
-                timeouts=self._timeouts,
+                timeouts=self.timeouts,
                 local_address=source or None,
             )
             verified = ""
