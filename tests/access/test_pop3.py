@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from estafeta.access.maildrop import MaildropInUse, MaildropLocks
 from estafeta.access.pop3 import Pop3Environment, Pop3Service, Pop3Settings, UndeclaredUtf8
-from estafeta.mail.address import NULL_REVERSE_PATH, Address, ForwardPath
+from estafeta.mail.address import Address, ForwardPath
 from estafeta.net.address import PeerAddress
 from estafeta.net.authority import issue
 from estafeta.net.listener import listen
@@ -176,13 +176,9 @@ class Office:
         accepted = Acceptance(
             message_id=message_id,
             accepted_at=NOW,
-            reverse_path=NULL_REVERSE_PATH,
-            smtputf8=False,
-            body=None,
-            prefix=PREFIX,
             content=Content(len(content), content),
-            deliveries=(Delivery(inbox.mailbox_id, ForwardPath(ANA)),),
-            relayings=(),
+            deliveries=(Delivery(inbox.mailbox_id, ForwardPath(ANA), PREFIX),),
+            queued=(),
             directory_version=version,
             entry=JournalEntry(EntryKind.TRANSACTION, NOW, None, message_id, {}),
         )
