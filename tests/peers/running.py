@@ -18,7 +18,7 @@ from typing import TypeVar
 from estafeta.config.settings import ListenerKind
 from estafeta.mail.address import Address
 from estafeta.net.authority import Issued, issue
-from estafeta.store import accounts, domains, mailboxes
+from estafeta.store import accounts, domains, mailboxes, queue
 from estafeta.store.passwords import hash_password
 from estafeta.store.records import Instant, MailboxId
 from estafeta.store.store import Store, Transaction, open_store
@@ -109,6 +109,10 @@ class RunningServer:
         return self.wait()
 
     # The store, from outside.
+
+    def queued(self) -> int:
+        """How many recipients wait for other hosts."""
+        return self._ask(lambda tx, store: sum(queue.count(tx).values()))
 
     def account(self, name: str, *, domain: str | None = None) -> str:
         """A new account while the server runs; gives its address."""

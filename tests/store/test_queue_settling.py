@@ -109,11 +109,14 @@ def test_settling_twice_in_one_group_counts_once(store: Store, acceptance: Accep
 
 
 def test_what_was_accepted_in_the_same_group_can_be_settled_in_it(store: Store, acceptance: Accept) -> None:
-    def change(tx: Transaction) -> None:
+    def change(tx: Transaction) -> list[int]:
         made = accepting(acceptance, "a@example.com", "b@example.com", holder=ME)(tx)
-        assert len(queue.settle(tx, ME, [deferred(made.queued[0]), *relayed(made.queued[1])])) == 2
+        other = accepting(acceptance, "c@example.com", holder=ME)(tx)
+        a, b = made.queued
+        # (What is raised in here would run the group again in another way, so it is looked at outside.)
+        return [len(queue.settle(tx, ME, rows)) for rows in (relayed(b), [deferred(a)], relayed(*other.queued))]
 
-    write(store, change, change)
+    assert write(store, change, change) == [[1, 1, 1], [1, 1, 1]]
     assert write(store, lambda tx: tx.one(LEFT)) == [(2, 2, 2)]
 
 

@@ -105,7 +105,7 @@ def open_store(
         raise StoreError(f"cannot open {data_directory}: {os_error(error)}") from error
     held: list[_Closable] = [write_lock, worker, presence]
     try:
-        largest = _prepare(path, write_lock, migrations or known_migrations(), vfs)
+        largest = _prepare(path, write_lock, migrations or known_migrations(), vfs, is_alone=presence.is_alone)
         ids = IdSource(clock, worker=worker.number, above=largest)
         content = ContentStore(data_directory, ids, threshold=large_content)
         engine = SqliteEngine(path, write_lock, ids, remove_file=content.remove, vfs=vfs)
@@ -133,13 +133,16 @@ def _make_files(data_directory: Path) -> Path:
     return path
 
 
-def _prepare(path: Path, lock: WriteLock, migrations: list[Migration], vfs: str | None) -> int:
+def _prepare(path: Path, lock: WriteLock, migrations: list[Migration], vfs: str | None, *, is_alone: bool) -> int:
     """Bring the schema up to date; gives the largest id in the database."""
     lock.acquire()
     try:
         connection = connect(path, vfs=vfs)
         try:
             migrate(connection, path.parent, migrations)
+            if is_alone and migrations[-1].number >= 2:
+                # Who relayed before is dead: what was claimed can be claimed anew at once.
+                connection.execute(_sql.forget_holders.text).fetchall()
             return int(connection.execute(_sql.largest_id.text).fetchall()[0][0] or 0)
         finally:
             connection.close(True)

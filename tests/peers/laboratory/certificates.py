@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -13,15 +14,20 @@ from tests.peers.laboratory.isolation import Laboratory
 from estafeta.net.authority import Issued, issue
 
 
+def authority(laboratory: Laboratory) -> Path:
+    """The certificate of the laboratory's one authority, which is three years old."""
+    folder = laboratory.folder / "authority"
+    if not folder.exists():
+        issue(folder, ["authority.example"], now=datetime.now(UTC) - timedelta(days=1100))
+    return folder / "authority.pem"
+
+
 def certificate_for(laboratory: Laboratory, *names: str, is_expired: bool = False) -> Issued:
-    """A certificate of the laboratory's one authority, which is three years old."""
+    """A certificate of the laboratory's authority."""
     now = datetime.now(UTC)
-    authority = laboratory.folder / "authority"
-    if not authority.exists():
-        issue(authority, ["authority.example"], now=now - timedelta(days=1100))
     folder = laboratory.make_folder("tls")
     for file in ("authority.pem", "authority.key"):
-        shutil.copy(authority / file, folder / file)
+        shutil.copy(authority(laboratory).with_name(file), folder / file)
     return issue(folder, names, now=now - timedelta(days=500) if is_expired else now)
 
 

@@ -15,3 +15,7 @@ SELECT max(id) FROM (
 -- name: content_files
 -- The names of all files that hold a content.
 SELECT file FROM contents WHERE file IS NOT NULL;
+
+-- name: forget_holders
+-- No process relays.
+DELETE FROM holders;
