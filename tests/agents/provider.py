@@ -14,12 +14,14 @@ from typing import Self
 from estafeta.agents.environment import Environment, ListenerFacts, Role
 from estafeta.agents.ondemand import Frequency, OnDemand, OnDemandCustomer, OnDemandSettings
 from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySettings, GatewayTls
+from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.agents.reception import Reception
 from estafeta.app.outbound import Outbound
 from estafeta.client import ClientTimeouts
 from estafeta.config.settings import Settings
 from estafeta.mail.address import Address
 from estafeta.net.authority import Issued
+from estafeta.net.dns import DnsSettings
 from estafeta.net.listener import Listener, listen
 from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import ServerTls, client_context
@@ -94,12 +96,14 @@ class Client:
         self,
         *,
         final: str = "250 2.0.0 taken",
+        refused: str = "<>",
         at_most: int = 100,
         took: Callable[[bytes], object] = lambda message: None,
     ) -> list[bytes]:
         """Be the server, without pipelining, until QUIT or so many messages; gives their contents.
 
-        The one that is too many is not answered. `took` is told of each that was.
+        The one that is too many is not answered; recipients with `refused` in them are put off. `took` is told of
+        each that was answered.
         """
         messages: list[bytes] = []
         self.stream.send(b"220 customer.example\r\n")
@@ -117,12 +121,25 @@ class Client:
                     return messages
                 self.stream.send(final.encode() + b"\r\n")
                 took(messages[-1])
+            elif verb.startswith("RCPT") and refused in command:
+                self.stream.send(b"452 4.2.2 mailbox full\r\n")
             elif verb == "QUIT":
                 self.stream.send(b"221 bye\r\n")
                 break
             else:
                 self.stream.send(b"250 fine\r\n")
         return messages
+
+
+async def deliver(client: Client, *recipients: str, text: str = "hello") -> None:
+    """Mail from a stranger for these, one message each."""
+    await client.reply()
+    await client.say("EHLO elsewhere.example")
+    for number, recipient in enumerate(recipients):
+        for line in ("MAIL FROM:<luis@elsewhere.example>", f"RCPT TO:<{recipient}>", "DATA"):
+            assert (await client.say(line))[0] in "23"
+        said = f"Subject: {text} {number}\r\n\r\n{text} {number}\r\n."
+        assert (await client.say(said)).startswith("250")
 
 
 class Provider:
@@ -137,11 +154,18 @@ class Provider:
         rules: Iterable[RouteRule] = KEPT,
         gateways: Iterable[GatewaySettings] = (),
         before: Callable[[Transaction], object] = lambda tx: None,
+        dns_port: int = 9,
+        relay: RelaySettings | None = None,
     ) -> None:
-        """`before` is done to the store before the dispatcher starts."""
+        """`before` is done to the store before the dispatcher starts; `dns_port` is where names are asked for."""
         self.issued = issued
         self.settings = Settings(
-            hostname="mx.provider.example", data=folder, route=tuple(rules), gateway=tuple(gateways)
+            hostname="mx.provider.example",
+            data=folder,
+            route=tuple(rules),
+            gateway=tuple(gateways),
+            dns=DnsSettings(servers=("127.0.0.1",), port=dns_port, timeout=0.2, tries=1),
+            relay=relay or RelaySettings(),
         )
         self.on_demand = on_demand
         self._before = before
@@ -154,7 +178,7 @@ class Provider:
     async def __aenter__(self) -> Self:
         settings = self.settings
         self.store = open_store(settings.data, clock=time.time)
-        await self.store.write(_populate)
+        await self.store.write(populate)
         await self.store.write(self._before)
         secret = b"0123456789abcdef"
         self.outbound = Outbound(settings, self.store, secret)
@@ -233,13 +257,10 @@ class Provider:
 
     async def take_in(self, *recipients: str, text: str = "hello") -> None:
         """Mail from a stranger for these, one message each."""
-        client = await self.client(Role.MX, tls=False)
-        for number, recipient in enumerate(recipients):
-            for line in ("MAIL FROM:<luis@elsewhere.example>", f"RCPT TO:<{recipient}>", "DATA"):
-                assert (await client.say(line))[0] in "23"
-            said = f"Subject: {text} {number}\r\n\r\n{text} {number}\r\n."
-            assert (await client.say(said)).startswith("250")
-        await client.say("QUIT")
+        stream = await connect("127.0.0.1", self.port(Role.MX))
+        self._streams.append(stream)
+        await deliver(Client(stream), *recipients, text=text)
+        await stream.close()
 
     async def queued(self) -> list[QueuedRecipient]:
         """The queue."""
@@ -269,7 +290,8 @@ class Provider:
         return [each for each in found if each.kind is EntryKind.ATTEMPT]
 
 
-def _populate(tx: Transaction) -> None:
+def populate(tx: Transaction) -> None:
+    """The provider's own domain, the customer's account and another."""
     now = Instant(time.time())
     domains.add(tx, "provider.example", now=now)
     for address in (CUSTOMER, STRANGER):

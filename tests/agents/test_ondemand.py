@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.agents.provider import CUSTOMER, KEPT, STRANGER, Client, Clock, Provider, gateway
+from tests.agents.provider import (
+    CUSTOMER,
+    CUSTOMERS,
+    KEPT,
+    STRANGER,
+    Client,
+    Clock,
+    Provider,
+    deliver,
+    gateway,
+    populate,
+)
+from tests.net.dnsserver import dns_server, records
 
 from estafeta.agents.environment import Role
 from estafeta.agents.ondemand import (
@@ -23,9 +35,13 @@ from estafeta.agents.ondemand import (
     OnDemandCustomer,
     OnDemandSettings,
 )
+from estafeta.agents.outbound.settings import RelaySettings
+from estafeta.app import PostOffice
+from estafeta.config.settings import Listen, ListenerKind, Settings, TlsSettings
 from estafeta.net.authority import Issued
 from estafeta.net.listener import listen
-from estafeta.net.stream import Stream
+from estafeta.net.stream import Stream, connect
+from estafeta.net.tls import client_context
 from estafeta.routing.routes import RouteAction, RouteRule
 from estafeta.store import destinations
 from estafeta.store.records import DestinationState, Instant, JournalEntry
@@ -275,6 +291,49 @@ def test_etrn_of_a_domain_and_all_below_it(run: Run) -> None:
     run(test, rules=rules)
 
 
+MX_OF_THE_CUSTOMER = records(
+    "customer.example. 60 MX 0 home.customer.example.", "home.customer.example. 60 A 127.0.0.1"
+)
+MX_OF_THE_PROVIDER = records("customer.example. 60 MX 0 mx.provider.example.", "mx.provider.example. 60 A 127.0.0.1")
+
+
+def test_etrn_sends_what_waits_for_a_call_where_the_dns_names_a_host(tmp_path: Path, issued: Issued) -> None:
+    async def main() -> None:
+        host = CustomersHost()
+        relay = RelaySettings(port=await host.reserve(), allow_loopback=True)
+        await host.open()
+        async with (
+            dns_server(MX_OF_THE_CUSTOMER) as dns,
+            Provider(tmp_path, issued, dns_port=dns.port, relay=relay) as provider,
+        ):
+            await provider.take_in("eva@customer.example")
+            client = await provider.client(Role.MX, tls=False)
+            assert (await client.say("ETRN customer.example")).startswith("253 ")
+            assert (await host.messages.get()).endswith(b"hello 0\r\n")
+            await provider.until_queued(0)
+        await host.close()
+
+    asyncio.run(main())
+
+
+def test_etrn_leaves_waiting_what_only_a_host_that_calls_can_get(tmp_path: Path, issued: Issued) -> None:
+    async def main() -> None:
+        async with dns_server(MX_OF_THE_PROVIDER) as dns, Provider(tmp_path, issued, dns_port=dns.port) as provider:
+            await provider.take_in("eva@customer.example")
+            client = await provider.client(Role.MX, tls=False)
+            assert (await client.say("ETRN customer.example")).startswith("253 ")
+            async with asyncio.timeout(20):
+                while not (await provider.queued())[0].attempts:
+                    await asyncio.sleep(0.001)
+            [left] = await provider.queued()
+            assert left.next_attempt_at == left.message.accepted_at + provider.settings.relay.lifetime
+            customer = await provider.client(login=CUSTOMER)
+            assert (await customer.say("ATRN")).startswith("250 ")
+            assert len(await customer.take()) == 1
+
+    asyncio.run(main())
+
+
 def test_frequency_bounds_what_it_remembers() -> None:
     clock = Clock()
     frequency = Frequency(clock)
@@ -434,6 +493,52 @@ def test_what_the_customer_does_not_take_waits_for_his_next_call(run: Run) -> No
     run(test)
 
 
+def test_what_the_customer_does_not_take_hides_nothing_else(run: Run) -> None:
+    async def test(provider: Provider) -> None:
+        await provider.take_in(*["full@customer.example"] * 101, "a@customer.example")
+        client = await provider.client(login=CUSTOMER)
+        await client.say("ATRN")
+        [message] = await client.take(refused="<full@")
+        assert message.endswith(b"hello 101\r\n")
+        await provider.calm()
+        left = await provider.queued()
+        assert [each.attempts for each in left] == [1] * 101
+        assert all(each.holder is None for each in left)
+
+    run(test)
+
+
+def test_what_the_customer_does_not_take_is_not_tried_before_he_calls(run: Run) -> None:
+    async def test(provider: Provider) -> None:
+        await provider.take_in("a@customer.example")
+        client = await provider.client(login=CUSTOMER)
+        await client.say("ATRN")
+        await client.take(final="452 4.3.1 disk full")
+        await provider.calm()
+        [left] = await provider.queued()
+        assert left.next_attempt_at == left.message.accepted_at + provider.settings.relay.lifetime
+
+    run(test)
+
+
+def test_a_store_that_fails_in_the_middle_leaves_nothing_claimed(run: Run) -> None:
+    async def test(provider: Provider) -> None:
+        await provider.take_in("a@customer.example", "b@customer.example", "c@customer.example")
+        client = await provider.client(login=CUSTOMER)
+        await client.say("ATRN")
+        client.stream.send(b"220 customer.example\r\n")
+        await client.line()
+        with contextlib.closing(sqlite3.connect(provider.settings.data / DATABASE)) as behind:
+            behind.execute("ALTER TABLE contents RENAME TO elsewhere")
+            client.stream.send(b"250 customer.example\r\n")
+            [session] = await provider.sessions()
+            behind.execute("ALTER TABLE elsewhere RENAME TO contents")
+        assert session.facts["ended"] == "turn-failed"
+        assert all(each.holder is None and each.attempts == 0 for each in await provider.until_queued(3))
+
+    run(test)
+
+
 @pytest.mark.parametrize("greeting", [b"554 not now\r\n", b"EHLO what\r\n", b""])
 def test_a_customer_who_is_no_server_gets_nothing(run: Run, greeting: bytes) -> None:
     async def test(provider: Provider) -> None:
@@ -481,6 +586,39 @@ def test_users_hand_mail_in_at_a_listener_for_atrn_as_at_submission(run: Run) ->
     run(test)
 
 
+def test_a_post_office_gives_mail_on_demand_as_its_settings_say(tmp_path: Path, issued: Issued) -> None:
+    kinds = (ListenerKind.SMTP, ListenerKind.ODMR)
+    settings = Settings(
+        hostname="mx.provider.example",
+        data=tmp_path,
+        listen=tuple(Listen(kind=kind, address="127.0.0.1", port=0) for kind in kinds),
+        tls=TlsSettings(certificate=issued.certificate, key=issued.key),
+        route=KEPT,
+        on_demand=CUSTOMERS,
+    )
+
+    async def main() -> None:
+        async with PostOffice(settings) as office:
+            await office.store.write(populate)
+            smtp = await connect("127.0.0.1", office.port(ListenerKind.SMTP))
+            await deliver(Client(smtp), "a@customer.example")
+            assert (await Client(smtp).say("ETRN customer.test")).startswith("251 ")
+            await smtp.close()
+            odmr = await connect("127.0.0.1", office.port(ListenerKind.ODMR))
+            client = Client(odmr)
+            await client.reply()
+            await client.say("EHLO customer.example")
+            await client.say("STARTTLS")
+            await odmr.start_tls(client_context(issued.authority), server_hostname="localhost")
+            await client.say("EHLO customer.example")
+            await client.login()
+            assert (await client.say("ATRN")).startswith("250 ")
+            assert len(await client.take()) == 1
+            await odmr.close()
+
+    asyncio.run(main())
+
+
 # TURN.
 
 
@@ -500,7 +638,8 @@ def test_turn_is_for_customers_who_may(run: Run) -> None:
         await provider.calm()
         assert [each.destination for each in await provider.queued()] == ["on-demand:other.example"]
 
-    run(test)
+    others = OnDemandCustomer(STRANGER, ("other.example",))
+    run(test, on_demand=OnDemandSettings(customer=(*CUSTOMERS.customer, others)))
 
 
 def test_turn_is_not_known_where_no_customer_may(run: Run) -> None:

@@ -6,14 +6,16 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from tests.net.dnsserver import DnsServer, dns_server, records
 
 from estafeta.cli.main import estafeta
 from estafeta.mail.address import Address, ForwardPath, ReversePath
@@ -71,6 +73,11 @@ class Operator:
         assert result.stderr.startswith("estafeta: ") and result.stderr.count("\n") == 1
         return result.stderr.removeprefix("estafeta: ").rstrip("\n")
 
+    def set(self, text: str) -> None:
+        """Write more into the settings file."""
+        with self.config.open("a") as file:
+            file.write(text)
+
     def write(self, change: Callable[[Transaction], T]) -> T:
         """Change the store behind the commands' back, as the server does."""
         store = open_store(self.folder / "data", clock=time.time)
@@ -103,6 +110,27 @@ def office(operator: Operator) -> Operator:
     operator.done("account", "add", "ana@example.org", "--no-password")
     operator.done("account", "add", "luis@example.org", "--no-password")
     return operator
+
+
+@pytest.fixture
+def names(office: Operator) -> Iterator[DnsServer]:
+    """The DNS that the settings name, on loopback; `names.say` is what it answers, at first that there is nothing."""
+    found: list[DnsServer] = []
+    is_up, is_over = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        async with dns_server(records()) as server:
+            found.append(server)
+            is_up.set()
+            await asyncio.to_thread(is_over.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert is_up.wait(10)
+    office.set(f'[dns]\nservers = ["127.0.0.1"]\nport = {found[0].port}\ntimeout = 2\n')
+    yield found[0]
+    is_over.set()
+    thread.join(10)
 
 
 @dataclass
@@ -182,9 +210,17 @@ TakeIn = Callable[..., MessageId]
 
 @pytest.fixture
 def take_in(office: Operator) -> TakeIn:
-    """`take_in(to=[...], relay=[...])`: MESSAGE as reception would accept it; gives its id."""
+    """`take_in(to=[...], relay=[...])`: MESSAGE as reception would accept it; gives its id.
 
-    def take(to: tuple[str, ...] = ("luis@example.org",), relay: tuple[str, ...] = ()) -> MessageId:
+    `envelope` and `waiting` are what the queue's rows have otherwise than usual.
+    """
+
+    def take(
+        to: tuple[str, ...] = ("luis@example.org",),
+        relay: tuple[str, ...] = (),
+        envelope: Mapping[str, Any] = MappingProxyType({}),
+        waiting: Mapping[str, Any] = MappingProxyType({}),
+    ) -> MessageId:
         def change(tx: Transaction) -> MessageId:
             message_id, session_id = MessageId(tx.ids.next_id()), SessionId(tx.ids.next_id())
             deliveries = []
@@ -198,8 +234,10 @@ def take_in(office: Operator) -> TakeIn:
             now = Instant(time.time())
             reverse_path = ReversePath(Address("ana", "example.org"))
             message = QueuedMessage(message_id, ContentId(message_id), reverse_path, now, len(MESSAGE))
-            queued = [
-                QueuedRecipient(
+            message = replace(message, **envelope)
+            queued = []
+            for path in paths:
+                recipient = QueuedRecipient(
                     recipient_id=RecipientId(tx.ids.next_id()),
                     message=message,
                     forward_path=path,
@@ -208,8 +246,7 @@ def take_in(office: Operator) -> TakeIn:
                     next_attempt_at=now,
                     review_at=Instant(now + 14_400),
                 )
-                for path in paths
-            ]
+                queued.append(replace(recipient, **waiting))
             facts: dict[str, object] = {
                 "listener": "submission 127.0.0.1:587",
                 "peer": "192.0.2.7:40000",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.agents.provider import CUSTOMER, PASSWORD, STRANGER, Client, Provider
 
 from estafeta.agents.environment import Role
 from estafeta.agents.ondemand import OnDemandCustomer, OnDemandSettings
@@ -19,9 +21,7 @@ from estafeta.net.listener import listen
 from estafeta.net.stream import Stream
 from estafeta.routing.routes import RouteAction, RouteRule
 from estafeta.store import accounts, mailboxes, queue
-from estafeta.store.content import ContentStore
-from estafeta.store.store import Transaction
-from tests.agents.provider import CUSTOMER, PASSWORD, STRANGER, Client, Provider
+from estafeta.store.store import Transaction, open_store
 
 if TYPE_CHECKING:
     from click.testing import Result
@@ -54,15 +54,19 @@ class Customer:
 
     async def mailbox(self, address: str) -> list[bytes]:
         """The messages in an INBOX."""
-        content = ContentStore(self.office.folder / "data" / "content")
+        store = await asyncio.to_thread(open_store, self.office.folder / "data", clock=time.time)
 
         def read(tx: Transaction) -> list[bytes]:
             account = accounts.find(tx, Address.parse(address))
             assert account is not None
             inbox = mailboxes.inbox(tx, account.account_id).mailbox_id
-            return [mailboxes.read_content(tx, content, inbox, each.uid) for each in mailboxes.messages(tx, inbox)]
+            found = mailboxes.messages(tx, inbox)
+            return [mailboxes.read_content(tx, store.content, inbox, each.uid) for each in found]
 
-        return await asyncio.to_thread(self.office.write, read)
+        try:
+            return await store.read(read)
+        finally:
+            await asyncio.to_thread(store.close)
 
 
 @pytest.fixture
@@ -154,6 +158,7 @@ def test_nothing_is_relayed_for_the_provider(run: Run, customer: Customer) -> No
         assert result.stdout.count(" accepted ") == 1
         assert "  rcpt eva@customer.example: 550 5.7.1 relaying denied" in result.stdout
         assert "  rcpt nobody@example.org: 550 5.1.1 no such mailbox here" in result.stdout
+        assert len(result.stdout.splitlines()) == 5
         waiting = await asyncio.to_thread(customer.office.write, lambda tx: queue.list_all(tx, limit=10))
         assert waiting == []
 
@@ -173,7 +178,7 @@ def test_an_alias_to_elsewhere_is_followed_and_waits_for_the_server(run: Run, cu
 
 def test_mail_that_does_not_fit_now_waits_at_the_provider(run: Run, customer: Customer) -> None:
     async def test(provider: Provider) -> None:
-        await asyncio.to_thread(customer.office.done, "account", "quota", "ana@example.org", "--size", "1")
+        await asyncio.to_thread(customer.office.done, "account", "quota", "ana@example.org", "--octets", "1")
         await provider.take_in("ana@example.org")
         result = await customer.call(provider.port(Role.ODMR), "--atrn")
         assert result.exit_code == 75

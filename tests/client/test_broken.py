@@ -172,6 +172,25 @@ def test_a_server_that_makes_no_sense_breaks_the_transaction(
     play(script, scene)
 
 
+def test_half_a_reply_is_none() -> None:
+    async def run() -> None:
+        ours, theirs = memory_pair()
+
+        async def serve() -> None:
+            await Script(CHUNKING + ALONG).serve(theirs)
+            theirs.send(b"250 OK\r\n250 OK\r\n25")
+            await theirs.close()
+
+        serving = asyncio.create_task(serve())
+        client = await SmtpClient.over(ours, local_name="me.example.org", timeouts=SHORT)
+        with pytest.raises(TransactionBroken) as caught:
+            await client.send(SENDER, [ANN, BEN], CONTENT)
+        assert (caught.value.stage, caught.value.undecided) == (Verb.RCPT, (ANN, BEN))
+        await serving
+
+    asyncio.run(run())
+
+
 def test_content_that_was_not_taken_whole_was_not_delivered() -> None:
     # The server stops reading in the midst of the content: the final dot never reaches the network.
     async def run() -> TransactionBroken:

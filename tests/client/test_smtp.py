@@ -312,8 +312,9 @@ def test_a_silent_server_is_given_up() -> None:
     ["S: 554 go away\nC: QUIT\nS: 221 bye", "S: 421 too many", HELLO + "S: 450 later\nC: QUIT\nS: 221 bye"],
 )
 def test_a_server_that_does_not_want_us_refuses(script: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(Refused) as refused:
         play(script, connected)
+    assert refused.value.what in ("connection", "hello")
 
 
 def test_a_server_of_another_protocol_is_an_error() -> None:

@@ -110,7 +110,7 @@ level = "warning"
         assert len(load.answered) > before, "the kill came before the first 250: nothing was tried out"
     server.start()
     begin = time.monotonic()
-    wait_for(lambda: not server.queued(), "the queue to become empty", seconds=120)
+    wait_for(lambda: not server.waiting(), "the queue to become empty", seconds=120)
     seconds = time.monotonic() - begin
     assert server.stop() == 0
     found = found_numbers(next_host.taken)

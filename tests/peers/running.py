@@ -110,7 +110,7 @@ class RunningServer:
 
     # The store, from outside.
 
-    def queued(self) -> int:
+    def waiting(self) -> int:
         """How many recipients wait for other hosts."""
         return self._ask(lambda tx, store: sum(queue.count(tx).values()))
 

@@ -246,7 +246,7 @@ class Queue(RuleBasedStateMachine):
             MessageId(content_id), content_id, ReversePath(None), Instant(self.now), 9, priority=number % 3
         )
         other = replace(base, message_id=MessageId(self.ids.next_id()), prefix=b"X: y\r\n")
-        queued = {}
+        queued: dict[object, QueuedRecipient] = {}
         for kind, place in wanted:
             holder = self.holder(kind // 2) if kind % 2 == 0 else None
             path = ForwardPath(Address(f"user{kind % 4}", "example.com"))

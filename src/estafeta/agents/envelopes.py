@@ -35,8 +35,8 @@ from estafeta.store.records import (
 class Dispatching(Protocol):
     """Who tries what was accepted for elsewhere."""
 
-    def room_for(self, destination: str) -> HolderId | None:
-        """Whether mail for the destination is tried at once, and by whom: it is to be queued as claimed then."""
+    def room_for(self, destination: str, message: QueuedMessage) -> HolderId | None:
+        """Whether a message for the destination is tried at once, and by whom: it is to be queued as claimed then."""
 
     def accepted(self, recipients: Sequence[QueuedRecipient], content: bytes | None) -> None:
         """Take what a commit has queued; `content` without prefix, None when it is in a file."""
@@ -151,10 +151,9 @@ class Addressing:
         key = (str(end.address), end.destination)
         if key in self._queued:
             return
-        holder = self._outward.dispatcher.room_for(end.destination)
+        message = self._message(end)
         is_on_demand = Destination.parse(end.destination).kind is DestinationKind.ON_DEMAND
-        if is_on_demand:
-            holder = None
+        holder = None if is_on_demand else self._outward.dispatcher.room_for(end.destination, message)
         original = recipient.original
         if original is None and end.address != recipient.forward_path:
             # So that a notification names the address that the sender knows (RFC 3461 §4.2).
@@ -162,7 +161,7 @@ class Addressing:
             original = OriginalRecipient("rfc822" if address.isascii() else "utf-8", address)
         self._queued[key] = QueuedRecipient(
             recipient_id=RecipientId(self._ids.next_id()),
-            message=self._message(end),
+            message=message,
             forward_path=end.address,
             destination=end.destination,
             status=QueueStatus.ACTIVE,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +33,7 @@ from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard
 from estafeta.policy.login import Authenticator
-from estafeta.store import accounts, journal
+from estafeta.store import accounts, destinations, journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant
 from estafeta.store.store import Store, open_store
@@ -51,6 +52,9 @@ UPKEEP_AFTER = 3600.0
 
 UPKEEP_STEP = 500
 """Entries of the journal in one step: a few milliseconds, so that no session waits for it."""
+
+FORGET_DESTINATIONS_AFTER = 7 * 86_400.0
+"""Seconds after which a host that did not answer, and that nobody has tried since, is no longer remembered."""
 
 PERSONAL_FACTS = (
     "peer",
@@ -261,6 +265,9 @@ class PostOffice:
             try:
                 await tidy_journal(self.store, self.settings.journal, time.time())
                 while await self.store.write(accounts.clear_removed):  # what a command had no time to end
+                    pass
+                long_ago = Instant(time.time() - FORGET_DESTINATIONS_AFTER)
+                while await self.store.write(partial(destinations.prune, before=long_ago, limit=UPKEEP_STEP)):
                     pass
                 if self._outbound is not None:
                     await self._outbound.report()

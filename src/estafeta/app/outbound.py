@@ -28,7 +28,7 @@ from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.tls_reporting import TlsReporter
 from estafeta.config.settings import ListenerKind, Settings
 from estafeta.mail.address import Address, AddressError, ReversePath
-from estafeta.net.bell import Bell
+from estafeta.net.bell import BELLS, Bell
 from estafeta.net.dns import Resolver
 from estafeta.net.https import Https
 from estafeta.net.resolver import DnsResolver
@@ -42,9 +42,6 @@ from estafeta.store.records import QueuedRecipient
 from estafeta.store.store import Store
 
 log = structlog.get_logger("estafeta.app.outbound")
-
-BELLS = "bells"
-"""The folder of bells in the data directory: commands ring them after they changed the queue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,7 @@ def _message(entry: JournalEntry) -> dict[str, object]:
         "recipients": [each["forward_path"] for each in _recipients(entry)],
         "size": facts.get("size"),
         "ended": facts.get("ended"),
-        "refused": [{"subject": each["subject"], "reply": each["reply"]} for each in _decisions(entry)],
+        "refused": [{"subject": each["subject"], "reply": each["reply"]} for each in _refusals(entry)],
     }
 
 
@@ -327,8 +327,13 @@ def _lines(entry: JournalEntry) -> Iterator[str]:
     way = f"from <{told['reverse_path']}>" + (f" for {paths}" if paths else "")
     size = f", {octets(told['size'])}" if isinstance(told["size"], int) else ""
     yield f"{told['queue_id'] or '-'} {told['ended']} {way}{size}"
-    for each in _decisions(entry):
+    for each in _refusals(entry):
         yield f"  {each['stage']} {each['subject']}: {each['reply']}"
+
+
+def _refusals(entry: JournalEntry) -> list[dict[str, Any]]:
+    """What was refused for its own sake; a DATA that was sent ahead is not."""
+    return [each for each in _decisions(entry) if each["stage"] != "command"]
 
 
 def _recipients(entry: JournalEntry) -> list[dict[str, str]]:
@@ -341,8 +346,8 @@ async def _environment(settings: Settings, store: Store) -> AsyncIterator[Enviro
     """What the session needs; mail for elsewhere is queued, and the server that runs here tries it."""
     from estafeta.agents.environment import Environment
     from estafeta.app.office import _secret
-    from estafeta.app.outbound import BELLS, Outbound
-    from estafeta.net.bell import ring
+    from estafeta.app.outbound import Outbound
+    from estafeta.net.bell import BELLS, ring
     from estafeta.policy.guard import LoginGuard
     from estafeta.policy.login import Authenticator
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alias": ("alias", "Addresses that stand for others."),
     "mailbox": ("mailbox", "Look into mailboxes."),
     "queue": ("queue", "Recipients that wait to be relayed."),
+    "route": ("route", "Explain where a message would go and why, without sending one."),
     "fetch-queue": ("fetch_queue", "Call a provider for the mail that waits there."),
     "send": ("send", "Send a message through a server."),
     "trace": ("trace", "Tell the life of a message and the reason of every decision."),

@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+BELLS = "bells"
+"""The folder of bells in the data directory: commands ring them after they changed the queue."""
 MAX_RING = 8192
 """Octets of one ring."""
+MAX_NAMES = 1000
+"""Names in one ring."""
 
 
 class Bell:
@@ -68,6 +72,18 @@ def ring(folder: Path, text: str) -> int:
             except OSError:  # full, or gone meanwhile
                 continue
     return heard
+
+
+def ring_for(folder: Path, word: str, names: Iterable[str]) -> None:
+    """Ring `word NAME NAME...` for all names, in as many rings as it takes."""
+    text, count = word, 0
+    for name in names:
+        if count and (count == MAX_NAMES or len(text.encode()) + len(name.encode()) >= MAX_RING):
+            ring(folder, text)
+            text, count = word, 0
+        text, count = f"{text} {name}", count + 1
+    if count:
+        ring(folder, text)
 
 
 def _bells(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ envelopes, or of one recipient. A process is given what it claims once, until it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from estafeta.mail.address import ForwardPath, ReversePath
 from estafeta.mail.envelope import Notify, OriginalRecipient, Ret
@@ -99,6 +100,19 @@ def _add_recipient(tx: Transaction, recipient: QueuedRecipient, forward_path: st
 # What is looked at.
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much there is for a destination; what is held does not count."""
+
+    destination: str
+    waiting: int
+    """Recipients that wait in the store."""
+    in_hand: int
+    """Recipients that a living process has: they are tried, or next in line for that."""
+    next_attempt_at: Instant | None
+    """When the first of those that wait is due; None where none waits."""
+
+
 def list_all(
     tx: Transaction, *, limit: int, status: QueueStatus | None = None, message_id: int | None = None
 ) -> list[QueuedRecipient]:
@@ -111,6 +125,34 @@ def list_all(
     if status is not None:
         return _recipients(tx.run(_sql.waiting_recipients, status=status.value, limit=limit))
     return _recipients(tx.run(_sql.recipients, limit=limit))
+
+
+def list_at(
+    tx: Transaction, destination: str, *, limit: int, status: QueueStatus | None = None
+) -> list[QueuedRecipient]:
+    """Those of one destination: claimed ones first, then the others in the order in which they are tried, then held."""
+    found: list[Row] = []
+    wanted = status.value if status is not None else None
+    for statement in (_sql.claimed_at, _sql.unclaimed_at, _sql.held_at):
+        found += tx.run(statement, destination=destination, status=wanted, limit=limit - len(found))
+    return _recipients(found)
+
+
+def backlog(tx: Transaction, destination: str, *, now: Instant, most: int) -> tuple[int, int]:
+    """How many recipients wait for a destination, counted up to `most`, and how many of it processes have in hand."""
+    row = tx.one(_sql.backlog, destination=destination, now=now, most=most)
+    return (0, 0) if row is None else (row[0] + row[2], row[1])
+
+
+def backlogs(tx: Transaction, *, now: Instant, limit: int) -> list[Backlog]:
+    """All destinations that recipients wait for, most first; reads an index, 0.2 s for a million of recipients."""
+    return [Backlog(*row) for row in tx.run(_sql.backlogs, now=now, limit=limit)]
+
+
+def in_hand(tx: Transaction, recipients: Iterable[QueuedRecipient], *, now: Instant) -> list[QueuedRecipient]:
+    """The recipients, those that a dead process had claimed as unclaimed: whoever comes next takes them over."""
+    alive = {holder for (holder,) in tx.run(_sql.alive_holders, now=now)}
+    return [one if one.holder is None or one.holder in alive else replace(one, holder=None) for one in recipients]
 
 
 def find(tx: Transaction, identifier: int) -> list[QueuedRecipient]:

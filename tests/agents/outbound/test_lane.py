@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from estafeta.agents.outbound.lane import Job, Lane, Meter
+from estafeta.agents.outbound.lane import Job, Lane, source_of
+from estafeta.agents.outbound.rates import Meter
 from estafeta.agents.outbound.settings import DestinationLimit
-from estafeta.mail.address import Address, ForwardPath, ReversePath
+from estafeta.mail.address import NULL_REVERSE_PATH, Address, ForwardPath, ReversePath
 from estafeta.routing.destinations import Destination
 from estafeta.store.records import (
     ContentId,
@@ -25,15 +27,19 @@ def _lane(window: float = 5.0, concurrency: int = 20) -> Lane:
     return Lane(Destination.parse("example.com"), DestinationLimit("*", concurrency), window)
 
 
-def _job(number: int, source: str = "ana@example.org", *, priority: int = 0, recipients: int = 1) -> Job:
-    message = QueuedMessage(
+def _message(number: int, source: str = "ana@example.org", **more: Any) -> QueuedMessage:
+    return QueuedMessage(
         message_id=MessageId(number),
         content_id=ContentId(number + 500),
         reverse_path=ReversePath(Address.parse(source)),
         accepted_at=Instant(0),
         size=10,
-        priority=priority,
+        **more,
     )
+
+
+def _job(number: int, source: str = "ana@example.org", *, recipients: int = 1, **more: Any) -> Job:
+    message = _message(number, source, **more)
     rows = [
         QueuedRecipient(
             recipient_id=RecipientId(number * 1000 + each),
@@ -131,7 +137,7 @@ def test_a_sender_over_its_rate_does_not_hold_up_others() -> None:
     lane = _lane()
     meters = {"ana@example.org": Meter(10, 3600.0, now=0.0)}
     for number in range(1, 4):
-        lane.add(_job(number, "ana@example.org"))
+        lane.add(_job(number, account="ana@example.org"))
     lane.add(_job(9, "luis@example.org"))
     assert _taken(lane, 10, meters) == [1, 9]
     assert lane.has_waiting
@@ -139,17 +145,86 @@ def test_a_sender_over_its_rate_does_not_hold_up_others() -> None:
     assert _taken(lane, 10, meters, now=361.0) == [2]
 
 
-def test_recipients_are_dropped_by_their_own_or_their_messages_id() -> None:
+def test_a_sender_that_comes_while_others_wait_for_their_rate_need_not_wait() -> None:
+    lane = _lane()
+    meters = {"ana@example.org": Meter(10, 3600.0, now=0.0)}
+    lane.add(_job(1, account="ana@example.org"))
+    lane.add(_job(2, account="ana@example.org"))
+    assert _taken(lane, 10, meters) == [1]
+    assert lane.waits_until
+    lane.add(_job(9, "luis@example.org"))
+    assert not lane.waits_until
+    assert _taken(lane, 10, meters) == [9]
+
+
+def test_mail_from_outside_in_the_name_of_an_account_does_not_count_for_it() -> None:
+    lane = _lane()
+    meters = {"ana@example.org": Meter(10, 3600.0, now=0.0)}
+    for number in range(1, 4):
+        lane.add(_job(number, "ana@example.org"))
+    assert _taken(lane, 10, meters) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("bounces+1=x=example.com@news.example", "bounces+2=y=example.com@news.example", True),
+        ("bounce-123-x@news.example", "bounce-124-y@news.example", True),
+        ("m1@news.example", "m2@news.example", True),
+        ("ana@example.org", "luis@example.org", False),
+        ("ana@example.org", "ana@example.net", False),
+    ],
+)
+def test_a_mailing_has_one_turn_though_each_recipient_gets_an_address_of_his_own(
+    one: str, other: str, is_same: bool
+) -> None:
+    assert (source_of(_message(1, one)) == source_of(_message(2, other))) is is_same
+
+
+def test_notifications_take_turns_as_one_sender() -> None:
+    null = [replace(_message(number), reverse_path=NULL_REVERSE_PATH) for number in (1, 2)]
+    assert source_of(null[0]) == source_of(null[1])
+
+
+def _ids(jobs: list[Job]) -> list[int]:
+    return sorted(each.recipient_id for job in jobs for each in job.recipients)
+
+
+def test_recipients_are_taken_out_and_the_others_keep_their_turns() -> None:
     lane = _lane()
     lane.add(_job(1, recipients=3))
     lane.add(_job(2, recipients=2))
-    lane.add(_job(3))
-    dropped = lane.drop(frozenset({1001, 2, 503}))
-    assert sorted(each.recipient_id for each in dropped) == [1001, 2000, 2001, 3000]
+    lane.add(_job(3, "luis@example.org"))
+    lane.add(_job(4, "eva@example.org"))
+    taken = lane.take_out(lambda each: each.recipient_id in (1001, 3000) or each.message.message_id == 2)
+    assert _ids(taken) == [1001, 2000, 2001, 3000]
+    assert lane.count == 3
     job = lane.take({}, 0.0)
     assert job is not None
     assert [each.recipient_id for each in job.recipients] == [1000, 1002]
-    assert lane.take({}, 0.0) is None
+    assert _taken(lane, 5) == [4]
+    assert not lane.has_waiting
+
+
+def test_a_content_stays_with_the_recipients_that_stay() -> None:
+    lane = _lane()
+    job = _job(1, recipients=2)
+    job.content = b"x"
+    lane.add(job)
+    [taken] = lane.take_out(lambda each: each.recipient_id == 1001)
+    assert taken.content is None
+    assert [each.content for each in lane.jobs()] == [b"x"]
+    [taken] = lane.take_out(lambda each: True)
+    assert taken.content == b"x"
+
+
+def test_no_more_couriers_start_than_there_are_jobs() -> None:
+    lane = _lane()
+    lane.add(_job(1))
+    lane.running = lane.starting = 1
+    assert not lane.wants_courier
+    lane.add(_job(2))
+    assert lane.wants_courier
 
 
 def test_what_is_cleared_is_no_longer_counted() -> None:

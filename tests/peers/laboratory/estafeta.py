@@ -9,14 +9,14 @@ import smtplib
 import ssl
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 from tests.peers.laboratory.certificates import authority
 from tests.peers.laboratory.isolation import OWN_ADDRESS, Laboratory
-from tests.peers.running import PASSWORD, RunningServer, wait_for
+from tests.peers.running import PASSWORD, RunningServer, running, wait_for
 
 from estafeta.cli.main import estafeta
 from estafeta.config.settings import ListenerKind
@@ -63,9 +63,9 @@ class LaboratoryServer(RunningServer):
         self.name = name
         self.address = address
         self.config = folder / "estafeta.toml"
-        # Settings of no table come first, and `settings` may begin in the middle of one: the listener goes last.
+        self._clients: dict[str, smtplib.SMTP] = {}
         listener = f'[[listen]]\nkind = "smtp"\naddress = "{address}"\nport = 25\n'
-        super().__init__(folder, domain=domain, settings=f"{settings}\n{listener}")
+        super().__init__(folder, domain=domain, settings=f"{listener}{settings}")
 
     def _settings(self, further: str) -> str:
         if self._tls is not None:
@@ -88,6 +88,13 @@ class LaboratoryServer(RunningServer):
 
     def _is_up(self) -> bool:
         return self._laboratory.call(super()._is_up)
+
+    def stop(self) -> int:
+        """End it in order; gives the exit code."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        return super().stop()
 
     def _command(self, *words: str | Path) -> list[str]:
         run = (sys.executable, "-c", _RUN, *words)
@@ -113,25 +120,34 @@ class LaboratoryServer(RunningServer):
     ) -> str:
         """Hand a message in as its owner does, over TLS and logged in; gives the queue id.
 
-        `mail` and `rcpt` are parameters of these commands.
+        `mail` and `rcpt` are parameters of these commands. Connections are kept, for a login takes a while. Raises
+        SMTPRecipientsRefused.
         """
         return self._laboratory.call(lambda: self._submit(account, recipients, content, mail, rcpt))
 
     def _submit(
         self, account: str, recipients: Sequence[str], content: bytes, mail: Sequence[str], rcpt: Sequence[str]
     ) -> str:
+        client = self._clients.get(account)
+        if client is None or not _is_open(client):
+            client = self._clients[account] = self._logged_in(account)
+        reply = client.mail(account, ["BODY=8BITMIME", *mail])
+        assert reply[0] == 250, reply
+        replies = {recipient: client.rcpt(recipient, rcpt) for recipient in recipients}
+        if refused := {recipient: reply for recipient, reply in replies.items() if reply[0] != 250}:
+            raise smtplib.SMTPRecipientsRefused(refused)
+        reply = client.data(content)
+        found = _QUEUE_ID.search(reply[1])
+        assert reply[0] == 250 and found is not None, reply
+        return found[1].decode()
+
+    def _logged_in(self, account: str) -> smtplib.SMTP:
         context = ssl.create_default_context(cafile=self.issued.authority)
         context.check_hostname = False
-        with smtplib.SMTP("127.0.0.1", self.ports[ListenerKind.SUBMISSION], timeout=30) as client:
-            client.starttls(context=context)
-            client.login(account, PASSWORD)
-            replies = [client.mail(account, ["BODY=8BITMIME", *mail])]
-            replies += [client.rcpt(recipient, rcpt) for recipient in recipients]
-            replies.append(client.data(content))
-        assert all(code == 250 for code, _ in replies), replies
-        found = _QUEUE_ID.search(replies[-1][1])
-        assert found is not None, replies
-        return found[1].decode()
+        client = smtplib.SMTP("127.0.0.1", self.ports[ListenerKind.SUBMISSION], timeout=30)
+        client.starttls(context=context)
+        client.login(account, PASSWORD)
+        return client
 
     # What the operator sees.
 
@@ -152,10 +168,10 @@ class LaboratoryServer(RunningServer):
             timeout=60,
         )
 
-    def queued(self, queue_id: str) -> list[dict[str, Any]]:
-        """What `estafeta queue list` has of a message: its recipients that wait."""
+    def queued(self, what: str) -> list[dict[str, Any]]:
+        """What `estafeta queue list` has of a message, or of a recipient's address: the recipients that wait."""
         found = json.loads(self.command("queue", "list", "--limit", "10000", "--json"))
-        return [each for each in found if each["message_id"] == queue_id]
+        return [each for each in found if what in (each["message_id"], each["forward_path"])]
 
     def attempts(self, queue_id: str) -> list[dict[str, Any]]:
         """What `estafeta trace` tells of the attempts at a message, one after the other."""
@@ -178,3 +194,17 @@ class LaboratoryServer(RunningServer):
         messages = self.messages(account)
         assert len(messages) == count, messages
         return messages
+
+
+def serving(server: LaboratoryServer) -> Iterator[LaboratoryServer]:
+    """Run it for as long as a fixture lives; its end must be an orderly one."""
+    for _ in running(server):
+        yield server
+
+
+def _is_open(client: smtplib.SMTP) -> bool:
+    try:
+        return client.rset()[0] == 250
+    except smtplib.SMTPServerDisconnected:
+        client.close()
+        return False

@@ -226,6 +226,10 @@ class _Dialogue:
         if verb == "EHLO":
             await self._ehlo(command)
             return
+        if verb == "DATA" and (self._transaction is None or not self._transaction.recipients):
+            self._writer.write(b"554 5.5.1 no valid recipients\r\n")  # RFC 5321 §3.3
+            await self._writer.drain()
+            return
         is_positive = await self._play(verb, command)
         if verb == "QUIT":
             raise _Over
@@ -300,6 +304,6 @@ class _Dialogue:
 
     async def _finish(self, content: bytes) -> None:
         transaction, self._transaction = self._transaction, None
-        if await self._play("content", "") and transaction is not None:
+        if await self._play("content", "") and transaction is not None and transaction.recipients:
             transaction.content = content
             self._host.taken.append(transaction)

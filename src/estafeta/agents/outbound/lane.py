@@ -6,12 +6,29 @@ scheduler does it. Senders take turns, so that one huge mailing holds up nobody 
 
 from __future__ import annotations
 
+import re
 from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from estafeta.agents.outbound.rates import Meter
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.routing.destinations import Destination
 from estafeta.store.records import QueuedMessage, QueuedRecipient
+
+_UNTIL_VARIED = re.compile(r"[^0-9+=_-]*")
+"""The part of a local-part that is the same in all addresses of one mailing, where each recipient gets his own."""
+
+
+def source_of(message: QueuedMessage) -> str:
+    """Who takes turns with others: the account, or the address that the message came from."""
+    if message.account:
+        return message.account
+    address = message.reverse_path.address
+    if address is None:
+        return "<>"
+    same = _UNTIL_VARIED.match(address.local_part)
+    return f"<{same[0] if same else ''}@{address.domain}>"
 
 
 @dataclass(slots=True)
@@ -22,38 +39,6 @@ class Job:
     recipients: list[QueuedRecipient]
     content: bytes | None = None
     """Prefix and content, while they are in memory."""
-
-    @property
-    def source(self) -> str:
-        """Who takes turns with others: the account, or the address that the message came from."""
-        return self.message.account or str(self.message.reverse_path)
-
-
-class Meter:
-    """Lets so many things pass in a time, in a burst of a tenth of them (a token bucket)."""
-
-    __slots__ = ("_burst", "_rate", "_tokens", "_updated_at")
-
-    def __init__(self, number: int, seconds: float, now: float) -> None:
-        self._rate = number / seconds
-        self._burst = max(1.0, number / 10)
-        self._tokens = self._burst
-        self._updated_at = now
-
-    def wait(self, now: float) -> float:
-        """Seconds until the next may pass; 0 when it may now."""
-        self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
-        self._updated_at = now
-        return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._rate
-
-    def take(self, number: int) -> None:
-        """So many have passed; a group is let pass whole and paid for afterwards."""
-        self._tokens -= number
-
-    def is_full(self, now: float) -> bool:
-        """Whether nothing has passed for so long that it need not be remembered."""
-        self.wait(now)
-        return self._tokens >= self._burst
 
 
 @dataclass(slots=True)
@@ -66,12 +51,20 @@ class Lane:
     meter: Meter | None = None
     count: int = 0
     """Recipients in memory, those that are being tried included."""
+    waiting: int = 0
+    """Jobs that wait."""
     running: int = 0
     """Couriers under way."""
+    starting: int = 0
+    """Those of them that have not taken a job yet."""
     failures: int = 0
     """Of the whole destination, one after the other."""
     has_succeeded: bool = False
     """It took mail since it was last blocked."""
+    is_doubtful: bool = False
+    """It was dead when it was last tried: one courier at a time finds out whether it still is."""
+    deaths: int = 0
+    """How often it was found dead: what an attempt says that began before the last time is nothing new."""
     has_more: bool = False
     """The store has more than was claimed."""
     is_ready: bool = False
@@ -84,29 +77,42 @@ class Lane:
     def add(self, job: Job) -> None:
         """Put a job behind the others of its source."""
         sources = self._waiting.setdefault(job.message.priority, {})
-        sources.setdefault(job.source, deque()).append(job)
+        source = source_of(job.message)
+        jobs = sources.get(source)
+        if jobs is None:
+            sources[source] = deque((job,))
+            if self.meter is None:
+                self.waits_until = 0.0  # the others wait for their own senders' rates
+        else:
+            jobs.append(job)
+        self.waiting += 1
         self.count += len(job.recipients)
 
     @property
     def has_waiting(self) -> bool:
         """Whether there is a job to take."""
-        return bool(self._waiting)
+        return bool(self.waiting)
 
     @property
     def wants_courier(self) -> bool:
         """Whether one more connection would be of use now."""
-        return bool(self._waiting) and self.running < min(int(self.window), self.limit.concurrency)
+        return self.waiting > self.starting and self.running < min(int(self.window), self.limit.concurrency)
 
-    def take(self, meters: dict[str, Meter], now: float) -> Job | None:
+    def waiting_of(self, message: QueuedMessage) -> int:
+        """How many jobs of the message's source and priority wait."""
+        sources = self._waiting.get(message.priority)
+        jobs = sources.get(source_of(message)) if sources is not None else None
+        return 0 if jobs is None else len(jobs)
+
+    def take(self, meters: Mapping[str, Meter], now: float) -> Job | None:
         """The next job by priority and turn; None when none may go now, and `waits_until` says when."""
         if self.meter is not None and (wait := self.meter.wait(now)):
             self.waits_until = now + wait
             return None
         soonest = 0.0
-        for priority in sorted(self._waiting, reverse=True) if len(self._waiting) > 1 else tuple(self._waiting):
-            sources = self._waiting[priority]
-            for source in tuple(sources) if meters else (next(iter(sources)),):
-                meter = meters.get(source)
+        for priority in sorted(self._waiting, reverse=True) if len(self._waiting) > 1 else self._waiting:
+            for source in self._waiting[priority]:
+                meter = meters.get(source) if meters else None
                 if meter is not None and (wait := meter.wait(now)):
                     soonest = min(soonest or now + wait, now + wait)
                     continue
@@ -125,43 +131,50 @@ class Lane:
         for each in (meter, self.meter):
             if each is not None:
                 each.take(len(job.recipients))
+        self.waiting -= 1
         return job
+
+    def jobs(self) -> Iterator[Job]:
+        """All that waits."""
+        for sources in self._waiting.values():
+            for jobs in sources.values():
+                yield from jobs
 
     def clear(self) -> list[Job]:
         """Give all waiting jobs away."""
-        jobs = [job for sources in self._waiting.values() for waiting in sources.values() for job in waiting]
+        jobs = list(self.jobs())
         self._waiting.clear()
+        self.waiting = 0
         self.count -= sum(len(job.recipients) for job in jobs)
         return jobs
 
-    def drop(self, identifiers: frozenset[int]) -> list[QueuedRecipient]:
-        """Take out the waiting recipients that have one of these ids, their own or their message's."""
-        dropped: list[QueuedRecipient] = []
-        for priority, sources in list(self._waiting.items()):
-            for source, jobs in list(sources.items()):
-                for job in list(jobs):
-                    gone = [
-                        each
-                        for each in job.recipients
-                        if not identifiers.isdisjoint(
-                            (each.recipient_id, job.message.message_id, job.message.content_id)
-                        )
-                    ]
-                    if gone:
-                        dropped += gone
-                        job.recipients = [each for each in job.recipients if each not in gone]
-                        if not job.recipients:
-                            jobs.remove(job)
-                if not jobs:
-                    del sources[source]
-            if not sources:
-                del self._waiting[priority]
-        self.count -= len(dropped)
-        return dropped
+    def take_out(self, is_wanted: Callable[[QueuedRecipient], bool]) -> list[Job]:
+        """Give away those waiting recipients that are wanted; their contents, unless others need them still."""
+        taken: list[Job] = []
+        rest: list[Job] = []
+        for job in self.jobs():
+            gone = [each for each in job.recipients if is_wanted(each)]
+            if not gone:
+                rest.append(job)
+            elif len(gone) == len(job.recipients):
+                taken.append(job)
+            else:
+                taken.append(Job(job.message, gone))
+                ids = {each.recipient_id for each in gone}
+                job.recipients = [each for each in job.recipients if each.recipient_id not in ids]
+                rest.append(job)
+        if taken:
+            self.count -= sum(len(job.recipients) for job in (*taken, *rest))
+            self._waiting.clear()
+            self.waiting = 0
+            for job in rest:
+                self.add(job)
+        return taken
 
     def succeeded(self) -> None:
         """The destination took mail, or answered for it: one window of these makes room for one more."""
         self.has_succeeded = True
+        self.is_doubtful = False
         self.failures = 0
         self.window = min(self.window + 1 / self.window, float(self.limit.concurrency))
 
@@ -171,6 +184,13 @@ class Lane:
         self.window -= 1
         if self.has_succeeded and self.window >= 1:
             return False
+        self.doubt(self.failures)
+        return True
+
+    def doubt(self, failures: int) -> None:
+        """It is dead, or was so many times when it was tried."""
+        self.deaths += 1
+        self.failures = failures
         self.window = 1.0
         self.has_succeeded = False
-        return True
+        self.is_doubtful = True

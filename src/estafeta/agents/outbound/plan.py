@@ -5,8 +5,8 @@ A plan is found once and kept while the answers of the DNS hold, a minute at mos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySettings, GatewayTls
@@ -23,6 +23,8 @@ MAX_STOPS = 10
 
 _KEPT_FOR = 60.0
 _REMEMBERED = 10_000
+_SILENT_FOR = 300.0
+"""Seconds for which an address that did not answer is tried after the others."""
 _NOT_THERE = Reply.of(451, "the gateway for this mail is not set up, it is kept meanwhile", "4.3.5")
 _UNTIL_CALLED = Reply.of(451, "it waits until the host of its domain calls", "4.4.1")
 
@@ -49,10 +51,6 @@ class Trouble:
     stage: str
     reply: Reply
     is_remote: bool = False
-
-    def facts(self) -> dict[str, object]:
-        """As the journal keeps it."""
-        return {"host": self.host, "address": self.address, "stage": self.stage, "reply": str(self.reply)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +94,8 @@ class Planner:
         self._ipv6 = ipv6
         self._allow_loopback = allow_loopback
         self._plans: dict[tuple[Destination, bool], Plan] = {}
+        self._silent: dict[tuple[str, int], float] = {}
+        """Addresses that did not answer, and until when that is remembered."""
 
     def gateway(self, destination: Destination) -> GatewaySettings | None:
         """The gateway that a destination names, as the settings have it."""
@@ -120,6 +120,24 @@ class Planner:
         self._plans.pop((destination, False), None)
         self._plans.pop((destination, True), None)
 
+    def in_order(self, stops: Sequence[Stop]) -> Sequence[Stop]:
+        """The stops in the order to try them now: those that did not answer lately come last (RFC 5321 §4.5.4.1)."""
+        if not self._silent:
+            return stops
+        now = self._monotonic()
+        return sorted(stops, key=lambda stop: self._silent.get((stop.address, stop.port), now) > now)
+
+    def is_silent(self, stop: Stop) -> None:
+        """Nobody answers there."""
+        if len(self._silent) >= _REMEMBERED:
+            self._silent.clear()
+        self._silent[stop.address, stop.port] = self._monotonic() + _SILENT_FOR
+
+    def has_answered(self, stop: Stop) -> None:
+        """Somebody does."""
+        if self._silent:
+            self._silent.pop((stop.address, stop.port), None)
+
     async def _make(self, destination: Destination, requires_tls: bool) -> Plan:
         gateway = self.gateway(destination)
         if gateway is not None:
@@ -131,7 +149,7 @@ class Planner:
         found = await self._hosts(destination.name, allow_loopback=self._allow_loopback)
         if isinstance(found, NoHosts):
             return Plan((), found.reply, notes=found.notes)
-        stops: list[Stop] = []
+        stops: list[list[Stop]] = []
         troubles: list[Trouble] = []
         refused: list[tuple[Host, HostDemand]] = []
         for host in found.hosts:
@@ -142,10 +160,10 @@ class Planner:
                 troubles.append(Trouble(host.name, "", "policy", demand.refusal))
                 refused.append((host, demand))
                 continue
-            stops += [self._stop(host, address, self._port, demand) for address in host.addresses]
+            stops.append([self._stop(host, address, self._port, demand) for address in host.addresses])
         refusal = None if stops else troubles[-1].reply
         until = self._monotonic() + min(found.ttl, _KEPT_FOR)
-        return Plan(tuple(stops[:MAX_STOPS]), refusal, tuple(troubles), found.notes, found, tuple(refused), until)
+        return Plan(_chosen(stops), refusal, tuple(troubles), found.notes, found, tuple(refused), until)
 
     async def _hosts(self, domain: str, *, allow_loopback: bool) -> Hosts | NoHosts:
         return await find_hosts(
@@ -169,16 +187,20 @@ class Planner:
         else:
             found = await find_host(name, self._resolver, ipv6=self._ipv6)
         if isinstance(found, NoHosts):
-            return Plan((), found.reply, notes=found.notes)
+            return Plan((), _for_now(found.reply), notes=found.notes)
         is_implicit = gateway.tls is GatewayTls.IMPLICIT
         stops = []
         for host in found.hosts:
             demand = self._demand_of(gateway, host, requires_tls)
-            for address in host.addresses:
-                key = _key_of(gateway, host, address, demand)
-                stops.append(Stop(host, address, gateway.effective_port, demand, key, is_implicit, gateway))
+            keys = [(address, _key_of(gateway, host, address, demand)) for address in host.addresses]
+            stops.append(
+                [
+                    Stop(host, address, gateway.effective_port, demand, key, is_implicit, gateway)
+                    for address, key in keys
+                ]
+            )
         until = self._monotonic() + min(found.ttl, _KEPT_FOR)
-        return Plan(tuple(stops[:MAX_STOPS]), None, (), found.notes, found, (), until)
+        return Plan(_chosen(stops), None, (), found.notes, found, (), until)
 
     def _demand_of(self, gateway: GatewaySettings, host: Host, requires_tls: bool) -> HostDemand:
         level = TlsLevel.VERIFY if requires_tls else _LEVELS[gateway.tls]
@@ -186,6 +208,22 @@ class Planner:
         policy = AppliedPolicy(PolicyKind.NONE, host.name)
         reason = f"gateway {gateway.name}: {level}"
         return HostDemand(level, reason, host.name, policy, names, needs_requiretls=requires_tls)
+
+
+def _chosen(stops: Sequence[Sequence[Stop]]) -> tuple[Stop, ...]:
+    """As many of the hosts' stops as are tried, in their order."""
+    places = [(host, number) for host, addresses in enumerate(stops) for number in range(len(addresses))]
+    # RFC 5321 §5.1: at least two addresses are tried; so no host's third goes before another's second.
+    chosen = sorted(places, key=lambda place: (place[1] >= 2, place))[:MAX_STOPS]
+    return tuple(stops[host][number] for host, number in sorted(chosen))
+
+
+def _for_now(reply: Reply) -> Reply:
+    """What is wrong with a gateway is a mistake in the settings, or passes: the mail is kept until it is put right."""
+    if not reply.is_permanent:
+        return reply
+    status = reply.status._replace(klass=4) if reply.status is not None else None
+    return replace(reply, code=451, status=status)
 
 
 def _key_of(gateway: GatewaySettings, host: Host, address: str, demand: HostDemand) -> ConnectionKey:
@@ -202,6 +240,20 @@ _LEVELS = {
 }
 
 
+class PasswordUnreadable(Exception):
+    """The file with the password of a gateway cannot be used."""
+
+
 def read_password(path: Path | None) -> str:
-    """The password of a gateway, from its file: the first line. Raises OSError."""
-    return "" if path is None else path.read_text("utf-8").splitlines()[0]
+    """The password of a gateway, from its file: the first line. Raises PasswordUnreadable."""
+    if path is None:
+        return ""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise PasswordUnreadable(f"the file with the password cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PasswordUnreadable("the file with the password is no text in UTF-8") from None
+    if not lines:
+        raise PasswordUnreadable("the file with the password is empty")
+    return lines[0]

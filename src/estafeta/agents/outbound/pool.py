@@ -7,11 +7,13 @@ TLS. So a message with greater demands never goes over a connection that was mad
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 
 from estafeta.agents.outbound.outcome import HostFacts
 from estafeta.client import SmtpClient
+
+MOST_KEPT = 100
+"""Connections without work that are kept at a time, so that many hosts with little mail leave some to open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class ConnectionKey:
     """The user name at the host."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Connection:
     """An open connection."""
 
@@ -41,18 +43,24 @@ class Connection:
 class Pool:
     """Keeps open connections. All is done in the event loop's own thread."""
 
-    def __init__(self, *, keep_for: float, messages: int) -> None:
+    def __init__(self, *, keep_for: float, messages: int, most: int = MOST_KEPT) -> None:
+        """`keep_for` in seconds, `messages` on one connection, `most` connections kept at a time."""
         self._keep_for = keep_for
         self._messages = messages
-        self._idle: dict[ConnectionKey, deque[tuple[Connection, asyncio.TimerHandle]]] = {}
+        self._most = most
+        self._idle: dict[ConnectionKey, list[Connection]] = {}
+        self._until: dict[Connection, float] = {}
+        """How long each is kept, the first that is to end before the others."""
+        self._timer: asyncio.TimerHandle | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def take(self, key: ConnectionKey) -> Connection | None:
         """A kept connection that is still good, the one used last; None when a new one must be made."""
         kept = self._idle.get(key)
         while kept:
-            connection, timer = kept.pop()
-            timer.cancel()
+            connection = kept.pop()
+            del self._until[connection]
             if not kept:
                 del self._idle[key]
             if connection.client.is_idle:
@@ -62,27 +70,41 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Keep a connection, or end it when it has done its share or is of no more use."""
-        if connection.messages >= self._messages or self._keep_for <= 0 or not connection.client.is_idle:
+        has_served = connection.messages >= self._messages or self._keep_for <= 0 or self._is_closed
+        if has_served or not connection.client.is_idle:
             self._leave(connection)
             return
-        kept = self._idle.setdefault(connection.key, deque())
-        timer = asyncio.get_running_loop().call_later(self._keep_for, self._end, connection)
-        kept.append((connection, timer))
+        loop = asyncio.get_running_loop()
+        until = self._until[connection] = loop.time() + self._keep_for
+        self._idle.setdefault(connection.key, []).append(connection)
+        if len(self._until) > self._most:
+            self._end(next(iter(self._until)))
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._end_old)
+
+    def _end_old(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._until:
+            oldest, until = next(iter(self._until.items()))
+            if until > loop.time():
+                self._timer = loop.call_at(until, self._end_old)
+                return
+            self._end(oldest)
 
     def _end(self, connection: Connection) -> None:
-        kept = self._idle.get(connection.key)
-        if kept is None:
-            return
-        for each in kept:
-            if each[0] is connection:
-                kept.remove(each)
-                if not kept:
-                    del self._idle[connection.key]
-                self._leave(connection)
-                return
+        del self._until[connection]
+        kept = self._idle[connection.key]
+        kept.remove(connection)
+        if not kept:
+            del self._idle[connection.key]
+        self._leave(connection)
 
     def _leave(self, connection: Connection) -> None:
         """Say QUIT, without anybody waiting for it."""
+        if not connection.client.is_open or len(self._leaving) >= self._most:
+            connection.client.abort()
+            return
         task = asyncio.get_running_loop().create_task(connection.client.quit())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -90,14 +112,15 @@ class Pool:
     @property
     def idle(self) -> int:
         """Connections that are kept now."""
-        return sum(map(len, self._idle.values()))
+        return len(self._until)
 
     async def close(self) -> None:
-        """End all that are kept, and wait for those that are ending."""
-        for kept in list(self._idle.values()):
-            for connection, timer in list(kept):
-                timer.cancel()
-                self._leave(connection)
-        self._idle.clear()
+        """End all that are kept, and wait for those that are ending; what is given later ends at once."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for connection in tuple(self._until):
+            self._end(connection)
         if self._leaving:
             await asyncio.gather(*self._leaving, return_exceptions=True)

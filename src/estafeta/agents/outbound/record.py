@@ -2,108 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from estafeta.agents.outbound.outcome import Outcome
+from estafeta.agents.outbound.plan import Trouble
 from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.mail.reply import EnhancedStatusCode, Reply
-from estafeta.store.records import EntryKind, Fate, Instant, JournalEntry, MessageId, QueuedMessage, Settlement
+from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.store.records import (
+    EntryKind,
+    Fate,
+    Instant,
+    JournalEntry,
+    MessageId,
+    QueuedMessage,
+    QueuedRecipient,
+    RecipientId,
+    Settlement,
+)
 
 MAX_REPLY = 1000
 """Characters of a reply that are kept; hosts may say more."""
 MAX_TOLD = 100
 """Recipients of one attempt that the journal names."""
+MAX_TROUBLES = 50
+"""Hosts that were in the way of one attempt; a plan has fewer."""
+_MAX_WORD = 255
+"""Characters of a host's name, of its TLS and the like."""
 
 
-def settlements(
-    outcomes: Sequence[Outcome], schedule: Schedule, now: float, *, is_review: bool = False
-) -> tuple[Settlement, ...]:
-    """The recipients' rows after an attempt, or after they were looked at."""
-    return tuple(_settlement(each, schedule, now, is_review) for each in outcomes)
+# Rows.
 
 
-def _settlement(outcome: Outcome, schedule: Schedule, now: float, is_review: bool) -> Settlement:
+def settlements(outcomes: Sequence[Outcome], schedule: Schedule, now: float) -> tuple[Settlement, ...]:
+    """The recipients' rows after an attempt."""
+    return tuple(_settlement(each, schedule, now) for each in outcomes)
+
+
+def _settlement(outcome: Outcome, schedule: Schedule, now: float) -> Settlement:
     recipient = outcome.recipient
     if outcome.fate is not Fate.DEFERRED:
         return Settlement(recipient.recipient_id, outcome.fate)
-    if is_review:
-        expires_at = schedule.expires_at(recipient)
-        return Settlement(
-            recipient.recipient_id, outcome.fate, None, recipient.next_attempt_at, expires_at, False, True
-        )
-    next_at = schedule.next_attempt(recipient.attempts + 1, now)
+    if waits_for_call(recipient.destination):
+        # Behind all that was not tried yet, and not before the customer calls: its end is found by its review.
+        next_at = Instant(now + schedule.settings.lifetime)
+    else:
+        next_at = min(schedule.next_attempt(recipient.attempts + 1, now), schedule.expires_at(recipient))
     return Settlement(
         recipient.recipient_id,
         outcome.fate,
         said(outcome),
-        min(next_at, schedule.expires_at(recipient)),
+        next_at,
         schedule.review_at(recipient),
         is_delay_told=recipient.is_delay_told,
     )
 
 
+def waits_for_call(destination: str) -> bool:
+    """Whether mail for a destination waits until its customer calls."""
+    return destination.startswith("on-") and Destination.parse(destination).kind is DestinationKind.ON_DEMAND
+
+
+def reviewed(outcomes: Sequence[Outcome], schedule: Schedule, told: Collection[RecipientId]) -> tuple[Settlement, ...]:
+    """The rows of recipients that were looked at; `told`: those whose sender hears of it."""
+    rows = []
+    for outcome in outcomes:
+        recipient = outcome.recipient
+        if outcome.fate is not Fate.DEFERRED:
+            rows.append(Settlement(recipient.recipient_id, outcome.fate))
+            continue
+        rows.append(
+            Settlement(
+                recipient.recipient_id,
+                outcome.fate,
+                None,
+                recipient.next_attempt_at,
+                schedule.expires_at(recipient),
+                counts_as_attempt=False,
+                is_delay_told=recipient.is_delay_told or recipient.recipient_id in told,
+            )
+        )
+    return tuple(rows)
+
+
+def sent_back(recipient: QueuedRecipient, schedule: Schedule, now: float, seconds: float, reply: Reply) -> Settlement:
+    """The row of a recipient that was not tried, and waits in the store for so long."""
+    next_at = Instant(min(now + seconds, schedule.expires_at(recipient)))
+    review_at = schedule.review_at(recipient)
+    text = f"here: {reply}"
+    return Settlement(recipient.recipient_id, Fate.DEFERRED, text, next_at, review_at, counts_as_attempt=False)
+
+
+# Replies, as rows keep them.
+
+
 def said(outcome: Outcome) -> str:
     """The reply as the queue keeps it: a host's as it was, our own words behind the stage that they are of."""
-    text = str(outcome.reply)[:MAX_REPLY]
+    text = _cut(outcome.reply)
     return text if outcome.is_remote else f"{outcome.stage or 'here'}: {text}"
 
 
 def read_said(text: str) -> tuple[Reply, str, bool]:
     """What `said` gave: the reply, its stage, and whether a host said it."""
-    stage, colon, rest = ("", "", text) if text[:3].isdecimal() else text.partition(": ")
+    is_remote = text[:3].isdecimal()
+    stage, _, rest = ("", "", text) if is_remote else text.partition(": ")
     code, _, words = rest.partition(" ")
-    if not code.isdecimal():
-        return Reply.of(451, text), stage, False
+    if not (len(code) == 3 and code.isdecimal()):
+        return Reply.of(451, text), "", False
+    status, _, more = words.partition(" ")
     try:
-        status, _, more = words.partition(" ")
-        return Reply(int(code), EnhancedStatusCode.parse(status), (more,)), stage, not colon
+        return Reply(int(code), EnhancedStatusCode.parse(status), (more,)), stage, is_remote
     except ValueError:
-        return Reply.of(int(code), words), stage, not colon
+        return Reply(int(code), None, (words,)), stage, is_remote
+
+
+def _cut(reply: Reply) -> str:
+    return str(reply)[:MAX_REPLY]
+
+
+# The journal.
 
 
 def attempt_entry(
-    destination: str,
-    message: QueuedMessage,
-    attempt: Attempt,
-    rows: Sequence[Settlement],
-    *,
-    seconds: float,
-    at: float,
-    is_review: bool = False,
+    destination: str, message: QueuedMessage, attempt: Attempt, rows: Sequence[Settlement], *, seconds: float, at: float
 ) -> JournalEntry:
-    """The journal's row: every host that was asked, and what became of each recipient."""
+    """The journal's row of an attempt: every host that was asked, and what became of each recipient."""
     facts: dict[str, object] = {"destination": destination}
     if int(message.message_id) != int(message.content_id):
         facts["reverse_path"] = str(message.reverse_path)
     if attempt.troubles:
-        facts["troubles"] = [trouble.facts() for trouble in attempt.troubles]
-    facts["recipients"] = [
-        _told(outcome, row, is_review)
-        for outcome, row in zip(attempt.outcomes[:MAX_TOLD], rows[:MAX_TOLD], strict=True)
-    ]
-    if len(rows) > MAX_TOLD:
-        facts["recipients_left_out"] = len(rows) - MAX_TOLD
+        facts["troubles"] = [_trouble(each) for each in attempt.troubles[:MAX_TROUBLES]]
+    told = [_told(each, row) for each, row in zip(attempt.outcomes[:MAX_TOLD], rows[:MAX_TOLD], strict=True)]
+    return _entry(facts, message, told, attempt.outcomes, at=at, ended=_ended(attempt.outcomes), seconds=seconds)
+
+
+def review_entry(
+    destination: str,
+    message: QueuedMessage,
+    outcomes: Sequence[Outcome],
+    rows: Sequence[Settlement],
+    told: Collection[RecipientId],
+    *,
+    at: float,
+) -> JournalEntry:
+    """The journal's row of a look at recipients that were not tried now; `told`: those whose sender hears of it."""
+    facts: dict[str, object] = {"destination": destination}
+    recipients = []
+    for outcome, row in zip(outcomes[:MAX_TOLD], rows[:MAX_TOLD], strict=True):
+        fact = _told(outcome, row)
+        if outcome.fate is Fate.DEFERRED and outcome.recipient.recipient_id in told:
+            fact["told"] = "the sender was told of the delay"
+        recipients.append(fact)
+    return _entry(facts, message, recipients, outcomes, at=at, ended="looked at", seconds=0.0)
+
+
+def _entry(
+    facts: dict[str, object],
+    message: QueuedMessage,
+    recipients: list[dict[str, object]],
+    outcomes: Sequence[Outcome],
+    *,
+    at: float,
+    ended: str,
+    seconds: float,
+) -> JournalEntry:
+    facts["recipients"] = recipients
+    if len(outcomes) > len(recipients):
+        facts["recipients_left_out"] = len(outcomes) - len(recipients)
     facts["seconds"] = round(seconds, 3)
-    facts["ended"] = "looked at" if is_review else _ended(attempt.outcomes)
+    facts["ended"] = ended
     return JournalEntry(EntryKind.ATTEMPT, Instant(at), None, MessageId(message.content_id), facts)
 
 
-def _told(outcome: Outcome, row: Settlement, is_review: bool) -> dict[str, object]:
+def _trouble(trouble: Trouble) -> dict[str, object]:
+    return {
+        "host": trouble.host[:_MAX_WORD],
+        "address": trouble.address[:_MAX_WORD],
+        "stage": trouble.stage,
+        "reply": _cut(trouble.reply),
+    }
+
+
+def _told(outcome: Outcome, row: Settlement) -> dict[str, object]:
     told: dict[str, object] = {"forward_path": str(outcome.recipient.forward_path), "fate": outcome.fate.value}
     if outcome.host is not None:
-        told["host"] = outcome.host.name
+        told["host"] = outcome.host.name[:_MAX_WORD]
         if outcome.host.address:
-            told["address"] = outcome.host.address
+            told["address"] = outcome.host.address[:_MAX_WORD]
         if outcome.host.tls:
-            told["tls"] = outcome.host.tls
-    told["reply"] = str(outcome.reply)[:MAX_REPLY]
+            told["tls"] = outcome.host.tls[:_MAX_WORD]
+    told["reply"] = _cut(outcome.reply)
     if outcome.stage:
         told["stage"] = outcome.stage
     if outcome.fate is Fate.DEFERRED:
         told["next_attempt_at"] = row.next_attempt_at
-    if is_review and outcome.fate is Fate.DEFERRED:
-        told["told"] = "the sender was told of the delay"
     return told
 
 

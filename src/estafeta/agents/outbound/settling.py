@@ -1,20 +1,22 @@
 """What became of recipients goes into the store: statuses, the journal's entry, and notifications, in one commit.
 
 Most outcomes need no notification. They are gathered while an earlier commit syncs and written together, so
-that a courier need not wait for the disk before its next message.
+that a courier need not wait for the disk before its next message. What was found out is written at last, however
+often the store fails, and whoever is cancelled meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeAlias
 
 import structlog
 
 from estafeta.store import acceptance, destinations, journal, queue
-from estafeta.store.errors import DirectoryChanged, OverQuota, StoreError
+from estafeta.store.errors import ConstraintViolated, DirectoryChanged, OverQuota, StoreClosed, StoreError
 from estafeta.store.records import (
     Acceptance,
     DestinationState,
@@ -33,28 +35,50 @@ MOST_WAITING = 2000
 """Settlements that may wait for the disk before couriers do."""
 RETRY_AFTER = 1.0
 LONGEST_RETRY = 60.0
+_AT_ONCE = 3
+"""Notifications that are made anew without a pause, where the directory has changed under them."""
+
+_FOR_GOOD = (DirectoryChanged, OverQuota, ConstraintViolated, StoreClosed)
+"""Errors that the same change would meet again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
     """One thing to write down."""
 
+    holder: HolderId
+    """Who has claimed the recipients."""
     settlements: tuple[Settlement, ...] = ()
     entry: JournalEntry | None = None
     put_back: tuple[RecipientId, ...] = ()
     """Claimed recipients that were not tried."""
+    moved: tuple[tuple[str, tuple[RecipientId, ...]], ...] = ()
+    """Those that wait for other destinations from now on."""
     block: DestinationState | None = None
     clear: str | None = None
     """A destination that takes mail again."""
+    leaving: int = 0
+    """Recipients that are out of memory when it is written."""
 
     @property
     def size(self) -> int:
         """Recipients in it."""
-        return len(self.settlements) + len(self.put_back)
+        return len(self.settlements) + len(self.put_back) + sum(len(ids) for _, ids in self.moved)
 
 
-Compose = Callable[[], Awaitable[Sequence[Acceptance]]]
-"""Makes the notifications by the directory of now; called again when it has changed."""
+Compose: TypeAlias = Callable[[frozenset[RecipientId]], Awaitable[Sequence[Acceptance]]]
+"""Makes the notifications about those recipients by the directory of now; called again when either has changed.
+Raises StoreError, to be called again."""
+Discard: TypeAlias = Callable[[Sequence[Acceptance]], None]
+"""Is given notifications that were made and not accepted."""
+
+
+class _ClaimsLost(Exception):
+    """Others have some of the recipients that a notification is about; `kept` are those that are ours still."""
+
+    def __init__(self, kept: frozenset[RecipientId]) -> None:
+        super().__init__("claims were lost")
+        self.kept = kept
 
 
 class Settler:
@@ -63,21 +87,24 @@ class Settler:
     def __init__(
         self,
         store: Store,
-        holder: HolderId,
         *,
         first_review_after: float,
         settled: Callable[[Settled], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`settled` is called for each thing when it is durable."""
-        self.holder = holder
+        """`settled` is called for each thing when it is durable, or given up."""
+        self.first_review_after = first_review_after
+        """Seconds from acceptance to the first look at what is put back."""
         self._store = store
-        self._first_review_after = first_review_after
         self._settled = settled
         self._sleep = sleep
         self._waiting: list[Settled] = []
         self._count = 0
+        self._added = 0
+        self._written = 0
         self._writer: asyncio.Task[None] | None = None
+        self._telling: set[asyncio.Task[None]] = set()
+        self._flushing: list[tuple[int, asyncio.Future[None]]] = []
         self._room = asyncio.Event()
         self._room.set()
 
@@ -88,6 +115,7 @@ class Settler:
     def add(self, settled: Settled) -> None:
         """Have it written soon, together with others."""
         self._waiting.append(settled)
+        self._added += 1
         self._count += settled.size
         if self._count > MOST_WAITING:
             self._room.clear()
@@ -95,22 +123,50 @@ class Settler:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
     async def flush(self) -> None:
-        """Wait until all is written."""
-        while self._writer is not None:
-            await asyncio.shield(self._writer)
+        """Wait until all that was handed in by now is written."""
+        if self._written < self._added:
+            written = asyncio.get_running_loop().create_future()
+            self._flushing.append((self._added, written))
+            await written
+        if self._telling:
+            await asyncio.wait(tuple(self._telling))
+
+    async def give_up(self) -> None:
+        """Write nothing more: the store fails, and the process ends."""
+        tasks = [*self._telling, *([self._writer] if self._writer is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for each in self._waiting:
+            self._settled(each)
+        self._written += len(self._waiting)
+        self._waiting.clear()
+        self._tell_flushed()
+
+    # Without notifications.
 
     async def _write_all(self) -> None:
         try:
             while self._waiting:
                 batch = self._next_batch()
-                await self._until_written(partial(self._write, batch=batch))
-                self._count -= sum(each.size for each in batch)
-                if self._count <= MOST_WAITING:
-                    self._room.set()
-                for each in batch:
-                    self._settled(each)
+                try:
+                    await self._write_batch(batch)
+                finally:
+                    self._count -= sum(each.size for each in batch)
+                    self._written += len(batch)
+                    if self._count <= MOST_WAITING:
+                        self._room.set()
+                    for each in batch:
+                        self._settled(each)
+                    self._tell_flushed()
         finally:
             self._writer = None
+
+    def _tell_flushed(self) -> None:
+        while self._flushing and self._flushing[0][0] <= self._written:
+            _, written = self._flushing.pop(0)
+            if not written.done():
+                written.set_result(None)
 
     def _next_batch(self) -> list[Settled]:
         size = number = 0
@@ -122,45 +178,96 @@ class Settler:
         batch, self._waiting = self._waiting[:number], self._waiting[number:]
         return batch
 
+    async def _write_batch(self, batch: Sequence[Settled]) -> None:
+        """Write things together; one that cannot be written must not hold up the others, nor come again for ever."""
+        try:
+            await self._until_written(partial(self._write, batch=batch))
+        except Exception:
+            if len(batch) > 1:
+                for each in batch:
+                    await self._write_batch([each])
+                return
+            log.exception("what became of queued mail cannot be written down")
+            if batch[0].entry is not None:
+                await self._write_batch([replace(batch[0], entry=None)])
+
     def _write(self, tx: Transaction, batch: Sequence[Settled]) -> None:
-        settlements = [settlement for each in batch for settlement in each.settlements]
-        if settlements:
-            queue.settle(tx, self.holder, settlements)
+        by_holder: dict[HolderId, list[Settlement]] = {}
         for each in batch:
-            if each.put_back:
-                queue.put_back(tx, self.holder, each.put_back, review_after=self._first_review_after)
+            if each.settlements:
+                by_holder.setdefault(each.holder, []).extend(each.settlements)
+        for holder, settlements in by_holder.items():
+            queue.settle(tx, holder, settlements)
+        for each in batch:
             if each.block is not None:
                 destinations.block(tx, each.block)
             if each.clear is not None:
                 destinations.clear(tx, each.clear)
+            if each.put_back:
+                queue.put_back(tx, each.holder, each.put_back, review_after=self.first_review_after)
+            for destination, ids in each.moved:
+                queue.redirect(tx, holder=each.holder, recipient_ids=ids, to=destination)
             if each.entry is not None:
                 journal.record(tx, each.entry)
 
-    async def with_notices(
-        self, settled: Settled, compose: Compose, discard: Callable[[Sequence[Acceptance]], None]
-    ) -> None:
-        """Write it in one commit with the notifications that it makes due, and wait for that.
+    # With notifications.
 
-        `discard` is given those that were made and not accepted.
+    async def tell(self, settled: Settled, due: frozenset[RecipientId], compose: Compose, discard: Discard) -> None:
+        """Write it in one commit with the notifications about the recipients that are due one, and wait for that.
+
+        It is written also when the waiting task is cancelled.
         """
+        task = asyncio.get_running_loop().create_task(self._tell(settled, due, compose, discard))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+        await asyncio.shield(task)
 
-        def change(tx: Transaction, notices: Sequence[Acceptance]) -> None:
-            # A claim that was lost is somebody else's to tell of.
-            if len(queue.settle(tx, self.holder, settled.settlements)) == len(settled.settlements):
-                for notice in notices:
-                    acceptance.accept(tx, notice)
-            if settled.entry is not None:
-                journal.record(tx, settled.entry)
-
-        while True:
-            notices = await compose()
-            try:
-                await self._until_written(partial(change, notices=notices))
-            except (DirectoryChanged, OverQuota):
+    async def _tell(self, settled: Settled, due: frozenset[RecipientId], compose: Compose, discard: Discard) -> None:
+        tries = 0
+        notices: Sequence[Acceptance] = ()
+        try:
+            while True:
+                notices = await self._composed(compose, due)
+                try:
+                    await self._until_written(partial(self._write_told, settled=settled, due=due, notices=notices))
+                except _ClaimsLost as lost:
+                    due = lost.kept
+                except (DirectoryChanged, OverQuota):
+                    tries += 1
+                else:
+                    return
                 discard(notices)
-                continue
-            break
-        self._settled(settled)
+                notices = ()
+                if tries > _AT_ONCE:
+                    await self._sleep(RETRY_AFTER)
+        except Exception:
+            log.exception("a notification cannot be written")
+            discard(notices)
+            await self._write_batch([settled])
+        finally:
+            self._settled(settled)
+
+    async def _composed(self, compose: Compose, due: frozenset[RecipientId]) -> Sequence[Acceptance]:
+        wait = RETRY_AFTER
+        while True:
+            try:
+                return await compose(due) if due else ()
+            except StoreError as error:
+                log.error("cannot make a notification, trying again", reason=str(error))
+                await self._sleep(wait)
+                wait = min(wait * 2, LONGEST_RETRY)
+
+    def _write_told(
+        self, tx: Transaction, settled: Settled, due: frozenset[RecipientId], notices: Sequence[Acceptance]
+    ) -> None:
+        # A claim that was lost is somebody else's to tell of, and what the operator has removed is nobody's.
+        kept = due.intersection(queue.settle(tx, settled.holder, settled.settlements))
+        if kept != due:
+            raise _ClaimsLost(kept)
+        for notice in notices:
+            acceptance.accept(tx, notice)
+        if settled.entry is not None:
+            journal.record(tx, settled.entry)
 
     async def _until_written(self, change: Callable[[Transaction], object]) -> None:
         """What was found out must not be lost: a store that fails, as on a full disk, is asked again."""
@@ -168,7 +275,7 @@ class Settler:
         while True:
             try:
                 await self._store.write(change)
-            except (DirectoryChanged, OverQuota):
+            except _FOR_GOOD:
                 raise
             except StoreError as error:
                 log.error("cannot write down what became of queued mail, trying again", reason=str(error))

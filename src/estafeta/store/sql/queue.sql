@@ -36,6 +36,55 @@ WHERE message_id = :id OR recipient_id = :id
     OR message_id IN (SELECT m.message_id FROM queued_messages AS m WHERE m.content_id = :id)
 ORDER BY recipient_id;
 
+-- name: claimed_at
+-- Recipients at a destination that processes have claimed; status NULL stands for any.
+SELECT * FROM queue
+WHERE destination = :destination AND holder_id IS NOT NULL AND status <> 'held' AND status = coalesce(:status, status)
+LIMIT :limit;
+
+-- name: unclaimed_at
+-- Those that wait there unclaimed, in the order in which they are tried.
+SELECT * FROM queue
+WHERE destination IN (:destination) AND holder_id IS NULL AND status <> 'held' AND status = coalesce(:status, status)
+ORDER BY priority DESC, next_attempt_at LIMIT :limit;
+
+-- name: held_at
+-- Those that are held there.
+SELECT * FROM queue
+WHERE destination = :destination AND status = 'held' AND status <> 'active' AND status = coalesce(:status, status)
+LIMIT :limit;
+
+-- name: alive_holders
+-- The processes that relay, of all that once did.
+SELECT holder_id FROM holders WHERE alive_until > :now;
+
+-- name: backlog
+-- How many wait at a destination, up to a number, and how many of it living and dead processes have claimed.
+SELECT
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM queued_recipients
+            WHERE destination = :destination AND holder_id IS NULL AND status <> 'held' LIMIT :most
+        ) AS waiting
+    ),
+    count(h.holder_id),
+    count(*) - count(h.holder_id)
+FROM queued_recipients AS r LEFT JOIN holders AS h ON h.holder_id = r.holder_id AND h.alive_until > :now
+WHERE r.destination = :destination AND r.holder_id IS NOT NULL AND r.status <> 'held';
+
+-- name: backlogs
+-- How many wait at each destination, how many processes have in hand, and when the first is due; most first.
+SELECT destination, sum(waiting), sum(in_hand), min(next_attempt_at) FROM (
+    SELECT destination, count(*) AS waiting, 0 AS in_hand, min(next_attempt_at) AS next_attempt_at
+    FROM queued_recipients WHERE holder_id IS NULL AND status <> 'held' GROUP BY destination
+    UNION ALL
+    SELECT r.destination, count(*) - count(h.holder_id), count(h.holder_id),
+        min(CASE WHEN h.holder_id IS NULL THEN r.next_attempt_at END)
+    FROM queued_recipients AS r LEFT JOIN holders AS h ON h.holder_id = r.holder_id AND h.alive_until > :now
+    WHERE r.holder_id IS NOT NULL AND r.status <> 'held' GROUP BY r.destination
+) AS parts
+GROUP BY destination ORDER BY sum(waiting) + sum(in_hand) DESC, destination LIMIT :limit;
+
 -- name: count_recipients
 -- How many recipients there are.
 SELECT count(*) FROM queued_recipients;

@@ -152,6 +152,6 @@ def rcpt_argument(recipient: Recipient, capabilities: Capabilities, *, is_utf8: 
 
 def _orcpt(original: OriginalRecipient, *, is_utf8: bool) -> str:
     # RFC 3461 §5.2.1 (d): as it came; RFC 6533 §3: in ASCII where UTF-8 is not understood
-    if original.address_type.lower() == "utf-8":
-        return f"{original.address_type};{to_unitext(original.address, utf8=is_utf8)}"
-    return f"{original.address_type};{to_xtext(original.address)}"
+    kind, address = original.address_type, original.address
+    encoded = to_unitext(address, utf8=is_utf8) if kind.lower() == "utf-8" else to_xtext(address)
+    return f"{to_xtext(kind)};{encoded}"
