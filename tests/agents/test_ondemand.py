@@ -94,6 +94,11 @@ class CustomersHost:
     async def close(self) -> None:
         await self._listener.drain(5)
 
+    async def taken(self) -> bytes:
+        """The next message."""
+        async with asyncio.timeout(20):
+            return await self.messages.get()
+
     async def _serve(self, stream: Stream) -> None:
         stream.set_deadline(20)
         await Client(stream).take(took=self.messages.put_nowait)
@@ -114,7 +119,7 @@ def test_etrn_starts_what_waits_for_a_host_that_was_away(tmp_path: Path, issued:
             client = await provider.client(Role.MX, tls=False)
             reply = await client.say("ETRN customer.example")
             assert reply == "253 2.0.0 OK, 1 pending messages for node customer.example started"
-            assert (await host.messages.get()).endswith(b"hello 0\r\n")
+            assert (await host.taken()).endswith(b"hello 0\r\n")
             await provider.until_queued(0)
             provider.clock.now += AGAIN_AFTER
             reply = await client.say("ETRN customer.example")
@@ -135,13 +140,19 @@ def test_etrn_of_a_queue_is_that_of_a_gateway_which_a_route_names(run: Run) -> N
     run(test, rules=rules, gateways=[gateway(1)])
 
 
-def test_etrn_does_not_say_how_many_where_all_was_due_already(run: Run) -> None:
+def test_etrn_counts_what_was_due_already_but_not_more_than_it_can(run: Run) -> None:
     blocked = DestinationState("gateway:customer", Instant(time.time() + 900), 1, "")
 
     async def test(provider: Provider) -> None:
         await provider.take_in("eva@customer.example")
-        await provider.until_queued(1)
+        [queued] = await provider.until_queued(1)
         client = await provider.client(Role.MX, tls=False)
+        reply = await client.say("ETRN customer.example")
+        assert reply == "253 2.0.0 OK, 1 pending messages for node customer.example started"
+        [tried] = await provider.until_tried(1)
+        many = [replace(tried, recipient_id=RecipientId(number), forward_path=path(number)) for number in range(1000)]
+        await provider.store.write(lambda tx: queue.add_recipients(tx, many))
+        provider.clock.now += AGAIN_AFTER
         reply = await client.say("ETRN customer.example")
         assert reply == "252 2.0.0 OK, pending messages for node customer.example started"
 
@@ -309,7 +320,7 @@ def test_etrn_sends_what_waits_for_a_call_where_the_dns_names_a_host(tmp_path: P
             await provider.take_in("eva@customer.example")
             client = await provider.client(Role.MX, tls=False)
             assert (await client.say("ETRN customer.example")).startswith("253 ")
-            assert (await host.messages.get()).endswith(b"hello 0\r\n")
+            assert (await host.taken()).endswith(b"hello 0\r\n")
             await provider.until_queued(0)
         await host.close()
 
@@ -326,7 +337,7 @@ def test_etrn_leaves_waiting_what_only_a_host_that_calls_can_get(tmp_path: Path,
                 while not (await provider.queued())[0].attempts:
                     await asyncio.sleep(0.001)
             [left] = await provider.queued()
-            assert left.next_attempt_at == left.message.accepted_at + provider.settings.relay.lifetime
+            assert left.next_attempt_at >= left.message.accepted_at + provider.settings.relay.lifetime
             customer = await provider.client(login=CUSTOMER)
             assert (await customer.say("ATRN")).startswith("250 ")
             assert len(await customer.take()) == 1
@@ -516,7 +527,7 @@ def test_what_the_customer_does_not_take_is_not_tried_before_he_calls(run: Run) 
         await client.take(final="452 4.3.1 disk full")
         await provider.calm()
         [left] = await provider.queued()
-        assert left.next_attempt_at == left.message.accepted_at + provider.settings.relay.lifetime
+        assert left.next_attempt_at >= left.message.accepted_at + provider.settings.relay.lifetime
 
     run(test)
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,12 +145,18 @@ def test_the_whole_envelope_is_shown(office: Operator, take_in: TakeIn) -> None:
         assert f"{line}\n" in text
 
 
+def test_what_strangers_wrote_does_nothing_to_the_terminal(office: Operator, take_in: TakeIn) -> None:
+    waiting = {"last_reply": "450 \x1b[2J\nagain", "original": OriginalRecipient("rfc822", "x\r\ny")}
+    queue_id = IdSource.text(take_in(to=(), relay=FAR[:1], envelope={"envid": "a\nb\x07"}, waiting=waiting))
+    text = office.done("queue", "show", queue_id) + office.done("queue", "list")
+    assert "\x1b" not in text and "\x07" not in text and "\r" not in text
+    assert "envid       a b\\x07\n" in text and "450 \\x1b[2J again" in text
+
+
 def test_two_envelopes_of_a_message_are_shown_apart(office: Operator, take_in: TakeIn) -> None:
     queue_id = take_in(to=(), relay=FAR[:1])
 
     def forward(tx: Transaction) -> None:
-        from dataclasses import replace
-
         [one] = queue.find(tx, queue_id)
         message = replace(one.message, message_id=MessageId(tx.ids.next_id()), account="luis@example.org")
         queue.add(tx, [replace(one, recipient_id=RecipientId(tx.ids.next_id()), message=message)])
@@ -184,7 +191,7 @@ def test_a_destination_that_does_not_answer_is_shown_with_what_waits_for_it(offi
     block(office, "example.net", 600)
     one, other = office.json("queue", "show", queue_id)
     assert one["blocked"]["is_blocked"] and one["blocked"]["failures"] == 3 and other["blocked"] is None
-    assert f"after 3 failures: {NO_ANSWER}" in office.done("queue", "show", queue_id)
+    assert f"after 3 failures one after the other: {NO_ANSWER}" in office.done("queue", "show", queue_id)
     block(office, "example.net", -1)
     assert "example.net is to be tried again, after 3 failures" in office.done("queue", "show", queue_id)
 
@@ -271,7 +278,7 @@ def test_a_destination_is_flushed(office: Operator, take_in: TakeIn) -> None:
     }
     assert office.json("queue", "destinations")[0]["blocked"] is None
     assert office.json("trace", "example.net")[-1]["facts"]["did"] == "queue: flushed example.net"
-    assert office.done("queue", "flush", "example.com") == "example.com: 1 recipient made due, others were already\n"
+    assert office.done("queue", "flush", "example.com") == "example.com is tried now: 1 recipient made due\n"
 
 
 def test_a_destination_without_mail_or_that_calls_itself_is_not_flushed(office: Operator, take_in: TakeIn) -> None:
@@ -314,8 +321,8 @@ def test_every_change_rings(office: Operator, take_in: TakeIn, rung: Callable[[]
     ):
         office.done("queue", *arguments)
         assert rung() == [text]
-    for arguments in (("list",), ("destinations",)):
-        office.done("queue", *arguments)
+    for command in ("list", "destinations"):
+        office.done("queue", command)
         assert rung() == []
 
 
@@ -331,13 +338,10 @@ def test_what_was_changed_before_a_fault_is_rung(
 def test_many_names_are_rung_in_several_rings(office: Operator, rung: Callable[[], list[str]]) -> None:
     names = [f"{'x' * 40}{number}.example" for number in range(200)]
     folder = office.folder / "data" / "bells"
-    threading.Thread(target=ring_for, args=(folder, "clear", names)).start()
-    heard: list[str] = []
-    while len(" ".join(heard).split()) < len(names):
-        found = rung()
-        assert all(text.startswith("clear ") and len(text) <= MAX_RING for text in found)
-        heard += [text.removeprefix("clear ") for text in found]
-    assert " ".join(heard).split() == names and len(heard) > 1
+    ring_for(folder, "clear", names)
+    heard = rung()
+    assert len(heard) > 1 and all(text.startswith("clear ") and len(text) <= MAX_RING for text in heard)
+    assert [name for text in heard for name in text.split()[1:]] == names
     ring_for(folder, "clear", [])
     assert rung() == []
 

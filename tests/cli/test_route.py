@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,8 @@ import dns.rcode
 import pytest
 from tests.net.dnsserver import DnsServer, denial, failing, records
 
-from estafeta.mail.address import Address
+from estafeta.mail.address import Address, ReversePath
+from estafeta.routing.srs import Srs
 from estafeta.store import destinations, lists, sts
 from estafeta.store.records import DestinationState, Instant
 from estafeta.store.store import open_store
@@ -29,8 +32,6 @@ FAR = "far@example.net"
 
 def explained(office: Operator, *arguments: str, code: int = 0) -> Any:
     """The document of `route`, and by the way the text: it must end with the same exit code."""
-    import json
-
     text = office.run("route", *arguments)
     told = office.run("route", *arguments, "--json")
     assert text.exit_code == told.exit_code == code, text.output + told.output
@@ -245,6 +246,18 @@ def test_a_list_is_told_with_its_owner(office: Operator, names: DnsServer) -> No
     assert "reverse-path that of the list's owner, ana@example.org" in told["text"]
 
 
+def test_a_notification_for_a_rewritten_reverse_path_is_led_back(office: Operator, names: DnsServer) -> None:
+    names.say = records(*TWO_HOSTS)
+    explained(office, FAR)
+    secret = (office.folder / "data" / "secret").read_bytes()
+    srs = Srs(hmac.digest(secret, b"srs", "sha256"))
+    rewritten = srs.forward(ReversePath(Address.parse(FAR)), "example.org", time.time())
+    told = explained(office, str(rewritten))
+    assert told["route"] == "SRS undone: domain is not ours" and told["notes"] == []
+    assert told["ends"][0]["forward_path"] == FAR
+    assert told["destinations"][0]["destination"] == "example.net"
+
+
 def test_the_worst_of_several_ends_counts(office: Operator, names: DnsServer) -> None:
     names.say = lambda asked: denial(asked, dns.rcode.NXDOMAIN)
     office.done("alias", "add", "team@example.org", "ana@example.org", FAR)
@@ -361,6 +374,12 @@ def test_it_works_while_a_server_has_the_store_open(office: Operator) -> None:
         asyncio.run(store.write(lambda tx: None))
     finally:
         store.close()
+
+
+def test_files_for_tls_that_are_not_there_hinder_only_what_leaves(office: Operator) -> None:
+    office.set('[tls_client]\nca_file = "nowhere.pem"\n')
+    assert explained(office, "ana@example.org")["verdict"] == "goes"
+    assert "nowhere.pem" in office.refused("route", FAR)
 
 
 def test_what_cannot_be_explained_is_one_line(operator: Operator) -> None:

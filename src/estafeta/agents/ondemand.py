@@ -40,6 +40,10 @@ MAX_REMEMBERED = 10_000
 """Clients, and nodes, that are remembered at a time; beyond that nothing is started."""
 MAX_DESTINATIONS = 1000
 """Destinations below one domain that are started at once."""
+MAX_COUNTED = 1000
+"""Recipients that are counted for the reply to ETRN."""
+MAX_COUNTED_DESTINATIONS = 50
+"""Destinations at which they are counted."""
 _PAGE = 100
 _MAX_PAGES = 100
 """Pages of destinations that are looked through for those below a domain: some tenths of a second of a reader."""
@@ -230,17 +234,17 @@ async def _etrn(session: Session, node: str) -> tuple[Reply, Reason, str]:
 async def _start(session: Session, on_demand: OnDemand, node: str, wanted: _Wanted) -> Reply:
     """Raises StoreError."""
     on_demand.frequency.started(node)
-    found, is_all = await session.environment.store.read(lambda tx: _waiting(tx, wanted))
-    started = 0
-    for destination in found:
-        started += await on_demand.dispatcher.flush(destination)
-    if not is_all:  # RFC 1985 §5.3: 250 does not say that there is mail
-        return _reply(250, f"OK, queuing for node {node} started", "2.0.0")
-    if not found:
-        return _reply(251, f"OK, no messages waiting for node {node}", "2.0.0")
-    if not started:  # all of it was due already
+    now = Instant(session.environment.clock())
+    found = await session.environment.store.read(lambda tx: _found(tx, wanted, now))
+    for destination in found.destinations:
+        await on_demand.dispatcher.flush(destination)
+    if found.waiting is None:
         return _reply(252, f"OK, pending messages for node {node} started", "2.0.0")
-    return _reply(253, f"OK, {started} pending messages for node {node} started", "2.0.0")
+    if found.waiting:
+        return _reply(253, f"OK, {found.waiting} pending messages for node {node} started", "2.0.0")
+    if found.is_under_way:
+        return _reply(250, f"OK, queuing for node {node} started", "2.0.0")
+    return _reply(251, f"OK, no messages waiting for node {node}", "2.0.0")
 
 
 def _reply(code: int, text: str, status: str) -> Reply:
@@ -298,10 +302,34 @@ def _way(rule: RouteRule, name: str) -> Destination | None:
     return Destination(DestinationKind.DOMAIN, name) if rule.action is RouteAction.MX else None
 
 
-def _waiting(tx: Transaction, wanted: _Wanted) -> tuple[list[str], bool]:
-    """The destinations wanted that have mail which nobody has claimed, and whether these are all."""
-    found = {str(each): None for each in sorted(wanted.destinations, key=str) if _waits(tx, str(each))}
-    is_all = True
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is of the mail that was asked for."""
+
+    destinations: Sequence[str]
+    """Those where something waits."""
+    waiting: int | None
+    """Recipients; None where they are too many to count."""
+    is_under_way: bool
+    """Some are being tried already."""
+
+
+def _found(tx: Transaction, wanted: _Wanted, now: Instant) -> _Found:
+    names, is_all = _destinations(tx, wanted)
+    if not is_all or len(names) > MAX_COUNTED_DESTINATIONS:
+        return _Found(names, None, True)
+    waiting, in_hand = {}, 0
+    for name in names:
+        waiting[name], claimed = queue.backlog(tx, name, now=now, most=MAX_COUNTED + 1)
+        in_hand += claimed
+    number = sum(waiting.values())
+    found = [name for name in names if waiting[name]]
+    return _Found(found, number if number <= MAX_COUNTED else None, in_hand > 0)
+
+
+def _destinations(tx: Transaction, wanted: _Wanted) -> tuple[list[str], bool]:
+    """The destinations by name, and those below a domain that have mail which nobody has claimed; whether it is all."""
+    found = dict.fromkeys(sorted(map(str, wanted.destinations)))
     for end in sorted(wanted.below, key=str):
         # All of a kind stand together, in the order of their text; domains stand among all others.
         start = str(Destination(end.kind, ""))
@@ -311,25 +339,13 @@ def _waiting(tx: Transaction, wanted: _Wanted) -> tuple[list[str], bool]:
             if len(ours) < len(names):
                 break
             if page == _MAX_PAGES - 1 or len(found) > MAX_DESTINATIONS:
-                is_all = False
-                break
-    names = list(found)
-    return names[:MAX_DESTINATIONS], is_all and len(names) <= MAX_DESTINATIONS
+                return list(found)[:MAX_DESTINATIONS], False
+    return list(found), True
 
 
 def _is_below(text: str, end: Destination) -> bool:
     destination = Destination.parse(text)
     return destination.kind is end.kind and destination.name.endswith(end.name)
-
-
-def _waits(tx: Transaction, destination: str) -> bool:
-    """Whether there is mail for the destination that nobody has claimed."""
-    for names in _pages(tx, destination[:-1]):
-        if destination in names:
-            return True
-        if names[-1] > destination:
-            break
-    return False
 
 
 def _pages(tx: Transaction, after: str) -> Iterator[list[str]]:
@@ -356,9 +372,9 @@ async def on_atrn(session: Session, event: events.Atrn) -> None:
     if session.is_closing():
         session.decide("atrn", subject, _ATRN_CLOSING, Reason.CLOSING)
         return
-    wanted = _Wanted(frozenset(map(_on_demand, domains)))
+    now = Instant(session.environment.clock())
     try:
-        waiting, _ = await session.environment.store.read(lambda tx: _waiting(tx, wanted))
+        waiting = await session.environment.store.read(lambda tx: _is_waited_for(tx, domains, now))
     except StoreError as error:
         session.decide("atrn", subject, _ATRN_LATER, Reason.STORE_FAILED, str(error))
         return
@@ -382,8 +398,12 @@ async def on_turn(session: Session, event: events.Turn) -> None:
     await _hand_over(session, on_demand, customer.domains)
 
 
-def _on_demand(domain: str) -> Destination:
-    return Destination(DestinationKind.ON_DEMAND, domain)
+def _on_demand(domain: str) -> str:
+    return str(Destination(DestinationKind.ON_DEMAND, domain))
+
+
+def _is_waited_for(tx: Transaction, domains: Sequence[str], now: Instant) -> bool:
+    return any(queue.backlog(tx, _on_demand(domain), now=now, most=1)[0] for domain in domains)
 
 
 async def _hand_over(session: Session, on_demand: OnDemand, domains: Sequence[str]) -> None:
@@ -397,7 +417,7 @@ async def _hand_over(session: Session, on_demand: OnDemand, domains: Sequence[st
         async with client:
             for domain in domains:
                 offer = partial(_offer, session, on_demand.relay, client, domain)
-                handed[domain] = await on_demand.dispatcher.serve(str(_on_demand(domain)), offer)
+                handed[domain] = await on_demand.dispatcher.serve(_on_demand(domain), offer)
                 if not client.is_open or session.is_closing():
                     break
             is_whole = client.is_open

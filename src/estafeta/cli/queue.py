@@ -19,7 +19,7 @@ import click
 from estafeta.cli.faults import CommandFault
 from estafeta.cli.opening import OpenedStore, opened, opened_at
 from estafeta.cli.options import config_option, json_option, yes_option
-from estafeta.cli.output import document, moment, octets, say, table
+from estafeta.cli.output import document, moment, octets, one_line, say, table
 from estafeta.cli.queue_view import (
     backlog_record,
     counted,
@@ -92,6 +92,7 @@ def command() -> None:
 @click.option("--status", type=click.Choice([status.value for status in QueueStatus]), help="Only these.")
 @click.option(
     "--destination",
+    metavar="DESTINATION",
     type=_destination,
     help="Only those for it: a domain, or gateway:NAME. Those that are tried next come first, held ones last.",
 )
@@ -167,11 +168,11 @@ def show(identifier: int, config: Path | None, as_json: bool) -> None:
             say()
         group = list(recipients)
         for line in envelope_lines(group[0].message, schedule.expires_at(group[0])):
-            say(line)
+            say(one_line(line))
         for one in group:
             say()
             for line in recipient_lines(one, schedule, states[one.destination], now):
-                say(line)
+                say(one_line(line))
 
 
 @command.command("destinations")
@@ -316,10 +317,7 @@ def flush(destination: str, config: Path | None, as_json: bool) -> None:
     if as_json:
         document({"destination": destination, "due": number, "was_blocked": was_blocked})
         return
-    say(
-        f"{destination}: {counted(number)} made due, others were already"
-        + (", no longer blocked" if was_blocked else "")
-    )
+    say(f"{destination} is tried now: {counted(number)} made due{', no longer blocked' if was_blocked else ''}")
 
 
 @contextmanager

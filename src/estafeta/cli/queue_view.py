@@ -43,6 +43,11 @@ def counted(number: int) -> str:
     return f"{number} {'recipient' if number == 1 else 'recipients'}"
 
 
+def failed(state: DestinationState) -> str:
+    """`3 failures one after the other`."""
+    return "1 failure" if state.failures == 1 else f"{state.failures} failures one after the other"
+
+
 def shortened(reply: str) -> str:
     """A reply as a table has room for it."""
     return reply if len(reply) <= _REPLY_SHOWN else reply[: _REPLY_SHOWN - 1] + "…"
@@ -104,7 +109,7 @@ def recipient_lines(
         yield "  delay     the sender is not told"
     if state is not None:
         until = f"blocked until {moment(state.blocked_until)}" if state.blocked_until > now else "to be tried again"
-        yield f"  blocked   {one.destination} is {until}, after {state.failures} failures: {state.last_reply}"
+        yield f"  blocked   {one.destination} is {until}, after {failed(state)}: {state.last_reply}"
     yield f"  reply     {one.last_reply or 'none yet'}"
 
 

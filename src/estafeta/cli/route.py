@@ -114,20 +114,18 @@ async def _explain(
         return Explanation(path, account, requires_tls, verdict, route.reason, rule, route.reply, notes)
     ends: Sequence[End] = route.ends if isinstance(route, Expansion) else (route,)
     names = list(dict.fromkeys(end.destination for end in ends if isinstance(end, ToHost)))
-    way = make_way(settings, store)
-    try:
-        looked_up = [
-            _destination(settings, store, way, name, account, requires_tls=requires_tls)
-            for name in names[:MOST_DESTINATIONS]
-        ]
-        destinations = await asyncio.gather(*looked_up)
-    finally:
-        await way.close()
-    told = []
-    for end in ends[:MOST_ENDS]:
-        domain = end.address.address.domain if isinstance(end, ToHost) else ""
-        its_rule = await _rule(settings, file, directory, domain, account) if domain else None
-        told.append(await _end(settings, directory, end, its_rule, account))
+    destinations: list[ToldDestination] = []
+    if names:
+        way = make_way(settings, store)
+        try:
+            looked_up = [
+                _destination(settings, store, way, name, account, requires_tls=requires_tls)
+                for name in names[:MOST_DESTINATIONS]
+            ]
+            destinations = await asyncio.gather(*looked_up)
+        finally:
+            await way.close()
+    told = [await _end(settings, file, directory, end, account) for end in ends[:MOST_ENDS]]
     judged = [(each.verdict, each.reply) for each in told] + [(each.verdict, each.reply) for each in destinations]
     verdict, reply = max(judged, key=lambda each: each[0].badness)
     return Explanation(
@@ -185,14 +183,13 @@ async def _rule(
 # The ends.
 
 
-async def _end(
-    settings: Settings, directory: Directory, end: End, rule: Rule | None, account: Address | None
-) -> ToldEnd:
+async def _end(settings: Settings, file: Document, directory: Directory, end: End, account: Address | None) -> ToldEnd:
     from estafeta.cli.route_view import ToldEnd, Verdict
     from estafeta.mail.reply import Reply
     from estafeta.routing.routes import ToHost, ToMailbox
 
     if isinstance(end, ToHost):
+        rule = await _rule(settings, file, directory, end.address.address.domain, account)
         place, fault = _place(settings, end)
         verdict = Verdict.GOES if fault is None else Verdict.of(fault)
         return ToldEnd(end, verdict, fault, rule, place, await _reverse_path(settings, directory, end, account))

@@ -10,7 +10,7 @@ from itertools import groupby
 from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySettings
 from estafeta.agents.outbound.plan import Plan, Stop
 from estafeta.cli.output import moment, one_line
-from estafeta.cli.queue_view import counted, state_record
+from estafeta.cli.queue_view import counted, failed, state_record
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.reply import Reply
 from estafeta.mail.tls_report import PolicyKind
@@ -210,8 +210,7 @@ def _destination_lines(told: ToldDestination) -> Iterator[str]:
     if (state := told.state) is not None:
         until = moment(state.blocked_until)
         blocked = f"until {until}" if state.blocked_until > told.now else f"no longer, since {until}"
-        failed = f"{state.failures} {'failure' if state.failures == 1 else 'failures one after the other'}"
-        yield _line("blocked", f"{blocked}, after {failed}: {state.last_reply}")
+        yield _line("blocked", f"{blocked}, after {failed(state)}: {state.last_reply}")
     more_than = "" if told.is_counted else "at least "
     in_hand = f", {told.in_hand} more in the hands of a server" if told.in_hand else ""
     yield _line("waiting", f"{more_than}{counted(told.waiting)}{in_hand}")
@@ -220,7 +219,8 @@ def _destination_lines(told: ToldDestination) -> Iterator[str]:
 def _host_lines(number: int, stops: Sequence[Stop]) -> Iterator[str]:
     host, demand = stops[0].host, stops[0].demand
     addresses = ", ".join(_address_text(stop) for stop in stops)
-    yield _line(f"host {number}", f"{host.name} (preference {host.preference}) at {addresses}")
+    preference = f" (preference {host.preference})" if host.preference else ""
+    yield _line(f"host {number}", f"{host.name}{preference} at {addresses}")
     implicit = ", from the first octet" if stops[0].is_implicit_tls else ""
     names = "" if not demand.names else f", for {' or '.join(demand.names)}"
     requiretls = ", and the host must offer REQUIRETLS" if demand.needs_requiretls else ""

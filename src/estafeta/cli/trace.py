@@ -18,7 +18,7 @@ from estafeta.cli.faults import CommandFault
 from estafeta.cli.opening import opened
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, instant, moment, octets, one_line, say
-from estafeta.cli.queue_view import next_attempt
+from estafeta.cli.queue_view import failed, next_attempt
 from estafeta.store.ids import IdSource
 from estafeta.store.records import DestinationState, EntryKind, Instant, JournalEntry, MessageId, QueuedRecipient
 
@@ -268,13 +268,13 @@ def _attempt(facts: dict[str, object]) -> Iterator[str]:
     silent = set()
     for trouble in _list(facts.pop("troubles", None)):
         rest = dict(trouble) if isinstance(trouble, dict) else {"reply": trouble}
-        place = " ".join(_plain(rest.pop(name)) for name in ("host", "address") if rest.get(name))
+        place = _place(_plain(rest.pop("host", "")), _plain(rest.pop("address", "")))
         silent.add(place)
         stage, reply = _plain(rest.pop("stage", "")), _plain(rest.pop("reply", ""))
         yield _line("no luck", f"{place}, {stage}: {reply}" + _rest(rest))
     recipients = [each for each in _list(facts.pop("recipients", None)) if isinstance(each, dict)]
     for (host, address, tls), group in groupby(recipients, key=_connection):
-        place = f"{host} {address}".strip()
+        place = _place(host, address)
         if place and (tls or place not in silent):
             yield _line("host", f"{place}, {tls or 'no TLS'}" if address else place)
         for recipient in group:
@@ -282,6 +282,11 @@ def _attempt(facts: dict[str, object]) -> Iterator[str]:
     for name in _list(facts.pop("notifications", None)):
         text = _plain(name)
         yield _line("notification", text if text.isalnum() else f"cannot be delivered: {text}")
+
+
+def _place(host: str, address: str) -> str:
+    """A host with its address, where that says more than its name."""
+    return address if address.startswith((f"{host}:", f"[{host}]:")) else f"{host} {address}".strip()
 
 
 def _connection(recipient: dict[str, object]) -> tuple[str, str, str]:
@@ -358,13 +363,7 @@ def _now(chapter: Chapter) -> Iterator[str]:
         yield _line("now", f"and {len(chapter.queued) - _MOST_NOW} more in the queue")
     for state in chapter.silent:
         until = f"not tried before {moment(state.blocked_until)}"
-        yield _line(
-            "now", f"{state.destination} did not answer {_times(state.failures)}, {until}, last: {state.last_reply}"
-        )
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
+        yield _line("now", f"{state.destination} does not answer: {failed(state)}, {until}, last: {state.last_reply}")
 
 
 def _line(name: str, text: str) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
-import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,13 +19,15 @@ set folder="{folder}" spoolfile="{folder}/mbox" mbox_type=mbox message_cachedir=
 set print=yes print_decode=yes print_command="cat >{folder}/printed"
 set confirmappend=no confirmcreate=no quit=yes move=no mark_old=no wait_key=no beep=no charset=utf-8
 """
-_KEYS = "<print-message><view-attachments><refresh><exit><quit>"
-_CONTROLS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()].|[=>])")
+# The third part of a notification is what came back; it is saved as a folder of its own.
+_KEYS = (
+    "<print-message><view-attachments><next-entry><next-entry><save-entry><kill-line>{folder}/saved<enter><exit><quit>"
+)
 
 _BOUNCE_PARSER = """
 use Mail::DeliveryStatus::BounceParser;
 my $read = Mail::DeliveryStatus::BounceParser->new(join "", <STDIN>);
-print "$_\\n" for map { join " ", map { defined $_ ? $_ : "-" } $_->get("email"), $_->get("std_reason") } $read->reports;
+print join(" ", $_->get("email"), $_->get("std_reason")), "\\n" for $read->reports;
 """
 _FLUFL = """
 import sys, email, flufl.bounce
@@ -40,15 +38,15 @@ for kind, found in (("temporary", temporary), ("permanent", permanent)):
 """
 
 
-def printed_by_mutt(message: bytes, folder: Path) -> tuple[str, str]:
-    """The message as mutt prints it, and what its list of attachments says; both for a terminal of 150 columns."""
+def read_in_mutt(message: bytes, folder: Path) -> tuple[str, bytes]:
+    """A notification as mutt prints it, and the message that came back in it, as mutt saves it."""
     mbox = b"From MAILER-DAEMON Sun Nov 22 12:00:00 2026\n" + message.replace(b"\r\n", b"\n") + b"\n"
     (folder / "mbox").write_bytes(mbox)
     (folder / "muttrc").write_text(_SETTINGS.format(folder=folder))
+    command = [program("mutt", "mutt"), "-n", "-F", str(folder / "muttrc"), "-f", str(folder / "mbox")]
     master, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 150, 0, 0))
     process = subprocess.Popen(
-        [program("mutt", "mutt"), "-n", "-F", folder / "muttrc", "-e", f'push "{_KEYS}"', "-f", folder / "mbox"],
+        [*command, "-e", f'push "{_KEYS.format(folder=folder)}"'],
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=folder,
         env={"HOME": str(folder), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm"},
     )  # fmt: skip
@@ -67,16 +65,17 @@ def printed_by_mutt(message: bytes, folder: Path) -> tuple[str, str]:
         process.kill()
         process.wait()
         os.close(master)
-    screen = _CONTROLS.sub("\n", shown.decode("utf-8", "replace"))
-    assert process.returncode == 0, screen[-3000:]
-    return (folder / "printed").read_text("utf-8"), screen
+    assert process.returncode == 0, shown[-3000:]
+    return (folder / "printed").read_text("utf-8"), (folder / "saved").read_bytes()
 
 
 def read_by_bounce_parser(message: bytes) -> list[str]:
     """Address and reason of each recipient, by Perl's Mail::DeliveryStatus::BounceParser."""
     module = "Mail::DeliveryStatus::BounceParser"
     perl = [program("perl", "perl"), f"-M{module}"]
-    return _lines([*perl, "-e", _BOUNCE_PARSER], [*perl, "-e", "1"], message, "libmail-deliverystatus-bounceparser-perl")
+    return _lines(
+        [*perl, "-e", _BOUNCE_PARSER], [*perl, "-e", "1"], message, "libmail-deliverystatus-bounceparser-perl"
+    )
 
 
 def read_by_flufl(message: bytes) -> list[str]:

@@ -16,7 +16,6 @@ from estafeta.agents.outbound.bookkeeper import Bookkeeper
 from estafeta.agents.outbound.couriers import Couriers
 from estafeta.agents.outbound.desk import STEP, Desk
 from estafeta.agents.outbound.lanes import LEAST_SHARE
-from estafeta.agents.outbound.record import waits_for_call
 from estafeta.store import destinations, queue
 from estafeta.store.errors import StoreError
 from estafeta.store.records import DestinationState, HolderId, Instant, QueuedRecipient
@@ -98,7 +97,7 @@ class Filler:
     def _room_at(self, name: str, planned: int) -> int:
         """How many to claim there, so many being about to come in for others."""
         lanes = self._desk.lanes
-        if waits_for_call(name) or lanes.is_blocked_for_us(name):
+        if lanes.is_blocked_for_us(name):
             return 0
         room = min(lanes.room_at(name), lanes.room - planned, _MOST_CLAIMED)
         if room <= 0 and (lane := lanes.find(name)) is not None:

@@ -142,12 +142,12 @@ class Planner:
         gateway = self.gateway(destination)
         if gateway is not None:
             return await self._to_gateway(gateway, requires_tls)
-        if destination.kind is DestinationKind.ON_DEMAND:
-            return Plan((), _UNTIL_CALLED, notes=(f"mail for {destination.name} waits until its host calls",))
-        if destination.kind is not DestinationKind.DOMAIN:
+        if destination.kind is DestinationKind.GATEWAY:
             return Plan((), _NOT_THERE, notes=(f"there is no gateway {destination.name} in the settings",))
         found = await self._hosts(destination.name, allow_loopback=self._allow_loopback)
         if isinstance(found, NoHosts):
+            if destination.kind is DestinationKind.ON_DEMAND:  # no host that could be gone to: it has to come
+                return Plan((), _UNTIL_CALLED, notes=(*found.notes, "it waits until the host of its domain calls"))
             return Plan((), found.reply, notes=found.notes)
         stops: list[list[Stop]] = []
         troubles: list[Trouble] = []
