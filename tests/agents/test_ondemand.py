@@ -140,23 +140,60 @@ def test_etrn_of_a_queue_is_that_of_a_gateway_which_a_route_names(run: Run) -> N
     run(test, rules=rules, gateways=[gateway(1)])
 
 
-def test_etrn_counts_what_was_due_already_but_not_more_than_it_can(run: Run) -> None:
-    blocked = DestinationState("gateway:customer", Instant(time.time() + 900), 1, "")
+BLOCKED = DestinationState("gateway:customer", Instant(time.time() + 900), 1, "")
+THOUSANDFOLD = """
+WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000)
+INSERT INTO queued_recipients
+SELECT recipient_id + n, message_id, n || forward_path, destination, original, notify, status, priority, attempts,
+    next_attempt_at, review_at, is_delay_told, last_reply, holder_id
+FROM queued_recipients, numbers
+"""
 
+
+def test_etrn_counts_what_was_due_already(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("eva@customer.example")
-        [queued] = await provider.until_queued(1)
         client = await provider.client(Role.MX, tls=False)
         reply = await client.say("ETRN customer.example")
         assert reply == "253 2.0.0 OK, 1 pending messages for node customer.example started"
-        [tried] = await provider.until_tried(1)
-        many = [replace(tried, recipient_id=RecipientId(number), forward_path=path(number)) for number in range(1000)]
-        await provider.store.write(lambda tx: queue.add_recipients(tx, many))
-        provider.clock.now += AGAIN_AFTER
+
+    run(test, rules=[TO_CUSTOMER], gateways=[gateway(1)], before=lambda tx: destinations.block(tx, BLOCKED))
+
+
+def test_etrn_does_not_say_how_many_where_they_are_too_many_to_count(run: Run) -> None:
+    async def test(provider: Provider) -> None:
+        await provider.take_in("eva@customer.example")
+        with contextlib.closing(sqlite3.connect(provider.settings.data / DATABASE)) as behind:
+            behind.execute(THOUSANDFOLD)
+            behind.commit()
+        client = await provider.client(Role.MX, tls=False)
         reply = await client.say("ETRN customer.example")
         assert reply == "252 2.0.0 OK, pending messages for node customer.example started"
 
-    run(test, rules=[TO_CUSTOMER], gateways=[gateway(1)], before=lambda tx: destinations.block(tx, blocked))
+    run(test, rules=[TO_CUSTOMER], gateways=[gateway(1)], before=lambda tx: destinations.block(tx, BLOCKED))
+
+
+def test_etrn_says_nothing_of_messages_where_all_are_on_their_way(tmp_path: Path, issued: Issued) -> None:
+    async def main() -> None:
+        asked, is_told = asyncio.Event(), asyncio.Event()
+
+        async def hold(stream: Stream) -> None:
+            stream.send(b"220 customer.example\r\n")
+            await stream.receive()
+            asked.set()
+            await is_told.wait()
+
+        listener = await listen("127.0.0.1", 0, hold)
+        async with Provider(tmp_path, issued, rules=[TO_CUSTOMER], gateways=[gateway(listener.port)]) as provider:
+            await provider.take_in("eva@customer.example")
+            await asked.wait()
+            client = await provider.client(Role.MX, tls=False)
+            reply = await client.say("ETRN customer.example")
+            assert reply == "250 2.0.0 OK, queuing for node customer.example started"
+            is_told.set()
+        await listener.drain(5)
+
+    asyncio.run(main())
 
 
 def test_etrn_costs_nothing_for_a_node_that_was_started_a_moment_ago(run: Run) -> None:

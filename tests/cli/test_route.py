@@ -348,7 +348,8 @@ def test_gateways_of_this_machine_are_told_with_the_place(office: Operator) -> N
     assert "command /usr/bin/take {recipient}, as the user nobody" in told["text"]
 
 
-def test_what_a_rule_does_besides_is_told(office: Operator) -> None:
+def test_what_a_rule_does_besides_is_told(office: Operator, names: DnsServer) -> None:
+    names.say = records("call.example. 300 MX 10 mx.call.example.", "mx.call.example. 300 A 192.0.2.7")
     office.set(
         '[[route]]\ndomain = "call.example"\naction = "on-demand"\n'
         '[[route]]\ndomain = "hole.example"\naction = "discard"\n'
@@ -357,7 +358,10 @@ def test_what_a_rule_does_besides_is_told(office: Operator) -> None:
     )
     told = explained(office, "x@call.example")
     assert told["destinations"][0]["kind"] == "on-demand" and told["destinations"][0]["reply"] is None
-    assert "it waits until its host calls (ETRN, ATRN, TURN)" in told["text"]
+    assert told["destinations"][0]["hosts"][0]["addresses"] == ["192.0.2.7"]
+    assert "calls (ETRN, ATRN, TURN); after ETRN it goes to the hosts that the DNS names\n" in told["text"]
+    names.say = lambda asked: denial(asked, dns.rcode.NXDOMAIN)
+    assert "calls (ETRN, ATRN, TURN)\n" in explained(office, "x@call.example")["text"]
     assert explained(office, "x@hole.example")["ends"][0]["kind"] == "nowhere"
     told = explained(office, "x@no.example", code=1)
     assert told["reply"] == "550 5.7.1 we do not write to them" and told["rule"]["number"] == 3

@@ -217,13 +217,13 @@ async def _etrn(session: Session, node: str) -> tuple[Reply, Reason, str]:
     rules = [rule for rule in on_demand.rules if is_user or rule.for_anyone]
     wanted = _wanted(node, rules, peer.account, takes_any=takes_any)
     if wanted.is_nothing:
-        return _reply(459, f"node {node} not allowed: no mail is kept for it here", "4.7.1"), Reason.NOT_ROUTED, ""
+        return Reply.of(459, f"node {node} not allowed: no mail is kept for it here", "4.7.1"), Reason.NOT_ROUTED, ""
     if session.is_closing():
         return _CLOSING, Reason.CLOSING, ""
     if not on_demand.frequency.is_open_to(session.stream.peer.network):
         return _TOO_OFTEN, Reason.TOO_MANY, ""
     if on_demand.frequency.was_started(node):
-        return _reply(250, f"OK, queuing for node {node} started", "2.0.0"), Reason.QUEUE_STARTED, "a moment ago"
+        return Reply.of(250, f"OK, queuing for node {node} started", "2.0.0"), Reason.QUEUE_STARTED, "a moment ago"
     try:
         reply = await _start(session, on_demand, node, wanted)
     except StoreError as error:
@@ -239,16 +239,12 @@ async def _start(session: Session, on_demand: OnDemand, node: str, wanted: _Want
     for destination in found.destinations:
         await on_demand.dispatcher.flush(destination)
     if found.waiting is None:
-        return _reply(252, f"OK, pending messages for node {node} started", "2.0.0")
+        return Reply.of(252, f"OK, pending messages for node {node} started", "2.0.0")
     if found.waiting:
-        return _reply(253, f"OK, {found.waiting} pending messages for node {node} started", "2.0.0")
+        return Reply.of(253, f"OK, {found.waiting} pending messages for node {node} started", "2.0.0")
     if found.is_under_way:
-        return _reply(250, f"OK, queuing for node {node} started", "2.0.0")
-    return _reply(251, f"OK, no messages waiting for node {node}", "2.0.0")
-
-
-def _reply(code: int, text: str, status: str) -> Reply:
-    return Reply.of(code, text, status)
+        return Reply.of(250, f"OK, queuing for node {node} started", "2.0.0")
+    return Reply.of(251, f"OK, no messages waiting for node {node}", "2.0.0")
 
 
 def _wanted(node: str, rules: Sequence[RouteRule], account: Address | None, *, takes_any: bool) -> _Wanted:

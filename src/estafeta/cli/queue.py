@@ -285,14 +285,12 @@ def remove(identifiers: tuple[int, ...], yes: bool, config: Path | None, as_json
 @config_option
 @json_option
 def flush(destination: str, config: Path | None, as_json: bool) -> None:
-    """Try all that waits for DESTINATION now, a domain or gateway:NAME, although it did not answer before.
+    """Try all that waits for DESTINATION now, although it did not answer before.
 
+    DESTINATION is a domain or gateway:NAME; with on-demand:DOMAIN this does what ETRN by that domain's host would.
     Held recipients stay held.
     """
     from estafeta.store import destinations, journal, queue
-
-    if Destination.parse(destination).kind is DestinationKind.ON_DEMAND:
-        raise CommandFault(f"mail for {destination} is not tried from here: it waits until its host calls")
 
     def is_known(tx: Transaction) -> bool:
         return any(queue.backlog(tx, destination, now=now, most=1)) or destinations.find(tx, destination) is not None

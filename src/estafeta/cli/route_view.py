@@ -194,7 +194,8 @@ def _destination_lines(told: ToldDestination) -> Iterator[str]:
     if told.gateway is not None:
         yield _line("gateway", _gateway_text(told.gateway))
     elif told.destination.kind is DestinationKind.ON_DEMAND:
-        yield _line("on demand", "it waits until its host calls (ETRN, ATRN, TURN)")
+        after = "; after ETRN it goes to the hosts that the DNS names" if told.plan.stops else ""
+        yield _line("on demand", f"it waits until its host calls (ETRN, ATRN, TURN){after}")
     for note in told.plan.notes:
         yield _line("dns", note)
     for number, (_, stops) in enumerate(groupby(told.plan.stops, key=lambda stop: stop.host.name)):

@@ -30,11 +30,11 @@ IMPATIENT = """\
 retry_after = [1]
 jitter = 0
 poll_after = 0.1
-connect_after = 1
-reply_after = 1
-data_after = 1
-block_after = 1
-final_after = 1
+connect_after = 2
+reply_after = 2
+data_after = 2
+block_after = 2
+final_after = 2
 keep_connection_for = 1
 """
 """Settings with which a test need not wait long; further ones of `[relay]` can follow."""

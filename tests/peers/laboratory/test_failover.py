@@ -31,11 +31,11 @@ class Bad:
 LATER = "451 4.3.2 come back later"
 BAD_HOSTS = {
     "refused": Bad("connect", "Connection refused"),
-    "silent": Bad("connect", "connecting to", address=SILENT_ADDRESS),
+    "silent": Bad("connect", "451 4.4.1", address=SILENT_ADDRESS),
     "unreachable": Bad("connect", "No route to host", address=UNREACHABLE_ADDRESS),
     "greets-421": Bad("greeting", "421 4.3.2 too busy", {"connect": "421 4.3.2 too busy"}),
     "greets-554": Bad("greeting", "554 5.3.2 closed", {"connect": "554 5.3.2 closed"}),
-    "greets-never": Bad("connect", "451 4.4", {"connect": SILENCE}),
+    "greets-never": Bad("greeting", "451 4.4.2", {"connect": SILENCE}),
     "hangs-up": Bad("greeting", "451 4.4.2", {"connect": DROP}),
     "ehlo": Bad("EHLO", LATER, {"EHLO": LATER, "HELO": LATER}),
     "mail": Bad("MAIL", LATER, {"MAIL": LATER}),

@@ -94,8 +94,8 @@ def customer(
 
 
 @pytest.fixture(scope="module")
-def postfix(laboratory: Laboratory, names: Names, provider: LaboratoryServer) -> Postfix:
-    """Has the mailboxes of one domain, and keeps the mail of another; not running."""
+def postfix(laboratory: Laboratory, names: Names, provider: LaboratoryServer) -> Iterator[tuple[Postfix, list[bytes]]]:
+    """Has the mailboxes of one domain, and keeps the mail of another; with letters that came before it was there."""
     postfix = Postfix(
         laboratory,
         "mx.postfix.example",
@@ -103,7 +103,10 @@ def postfix(laboratory: Laboratory, names: Names, provider: LaboratoryServer) ->
         settings="relay_domains = kept-by-postfix.example\nqueue_run_delay = 1h\nminimal_backoff_time = 1h",
     )
     names.add("postfix.example", f"@ MX 10 mx\n@ MX 20 {PROVIDER}.\nmx A {postfix.address}\n")
-    return postfix
+    contents = keep(provider, "luis@postfix.example", 1, 2)
+    postfix.start()
+    yield postfix, contents
+    postfix.stop()
 
 
 def written_for(recipient: str, number: int) -> bytes:
@@ -116,8 +119,9 @@ def keep(provider: LaboratoryServer, recipient: str, *numbers: int) -> list[byte
     provider.put(STRANGER, recipient, contents)
 
     def are_put_off() -> bool:
+        # One failure is enough: those behind it are not tried at a host that is down.
         queued = provider.queued(recipient)
-        return len(queued) == len(numbers) and all(each["attempts"] == 1 for each in queued)
+        return len(queued) == len(numbers) and any(each["attempts"] == 1 for each in queued)
 
     wait_for(are_put_off, "the letters to be put off", seconds=20)
     return contents
@@ -152,35 +156,27 @@ def test_a_host_that_comes_up_asks_its_backup_for_its_mail(
 
 
 def test_a_host_with_postfix_gets_its_mail_by_etrn(
-    provider: LaboratoryServer, customer: LaboratoryServer, postfix: Postfix
+    provider: LaboratoryServer, customer: LaboratoryServer, postfix: tuple[Postfix, list[bytes]]
 ) -> None:
-    luis = "luis@postfix.example"
-    contents = keep(provider, luis, 1, 2)
-    postfix.start()
-    try:
-        code, said = fetch(customer, "--etrn", PROVIDER, "postfix.example")
-        assert code == 0, said
-        wait_for(lambda: len(postfix.messages()) == 2, f"the letters; {provider.log}", seconds=20)
-        messages = postfix.messages()
-    finally:
-        postfix.stop()
-    assert sorted(map(below_trace, messages)) == sorted(map(in_a_maildir, contents))
-    assert provider.queued(luis) == []
+    host, contents = postfix
+    code, said = fetch(customer, "--etrn", PROVIDER, "postfix.example")
+    assert code == 0, said
+    wait_for(lambda: len(host.messages()) == len(contents), f"the letters; {provider.log}", seconds=20)
+    assert sorted(map(below_trace, host.messages())) == sorted(map(in_a_maildir, contents))
+    assert provider.queued("luis@postfix.example") == []
 
 
-def test_postfix_sends_what_it_has_kept(laboratory: Laboratory, customer: LaboratoryServer, postfix: Postfix) -> None:
-    luis = "luis@kept-by-postfix.example"
+def test_postfix_sends_what_it_has_kept(
+    laboratory: Laboratory, customer: LaboratoryServer, postfix: tuple[Postfix, list[bytes]]
+) -> None:
+    host, luis = postfix[0], "luis@kept-by-postfix.example"
     content = written_for(luis, 1)
-    postfix.start()
-    try:
-        laboratory.call(lambda: hand_to(postfix.address, luis, content))
-        wait_for(lambda: "status=deferred" in postfix.log(), "Postfix to put the letter off", seconds=20)
-        with contextmanager(serving)(customer):
-            code, said = fetch(customer, "--etrn", "mx.postfix.example", "kept-by-postfix.example")
-            assert code == 0, said
-            (message,) = customer.wait_for_messages(luis)
-    finally:
-        postfix.stop()
+    laboratory.call(lambda: hand_to(host.address, luis, content))
+    wait_for(lambda: "status=deferred" in host.log(), "Postfix to put the letter off", seconds=20)
+    with contextmanager(serving)(customer):
+        code, said = fetch(customer, "--etrn", "mx.postfix.example", "kept-by-postfix.example")
+        assert code == 0, said
+        (message,) = customer.wait_for_messages(luis)
     assert behind_all_trace(message) == content
 
 

@@ -139,6 +139,9 @@ class Connector:
 
     @staticmethod
     def _broken(stop: Stop, error: Exception) -> Unreachable:
+        if isinstance(error, DeadlinePassed) and str(error).startswith("connecting to "):
+            reply = Reply.of(451, f"no answer in time: {error}", "4.4.1")  # RFC 3463 §3.5
+            return Unreachable(_trouble(stop, "connect", reply), is_silent=True)
         what = "did not answer in time" if isinstance(error, DeadlinePassed) else "broke"
         reply = Reply.of(451, f"the connection to {stop.host.name} {what}: {error}", "4.4.2")
         return Unreachable(_trouble(stop, "greeting", reply), is_silent=True)

@@ -45,8 +45,8 @@ class Couriers:
         self._couriers: dict[asyncio.Task[None], tuple[Lane, bool]] = {}
         """Those under way, their lanes, and whether they probe one that was dead."""
         self._probes = 0
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        """Of lanes whose rate lets nothing pass now."""
+        self._waits: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        """Lanes whose rate lets nothing pass now, and until when."""
 
     @property
     def number(self) -> int:
@@ -134,18 +134,20 @@ class Couriers:
                 return
 
     def _offer_later(self, lane: Lane) -> None:
-        name = str(lane.destination)
-        if name in self._timers or self._desk.is_stopping:
+        name, until = str(lane.destination), lane.waits_until
+        known = self._waits.get(name)
+        if self._desk.is_stopping or (known is not None and known[0] <= until):
             return
+        if known is not None:
+            known[1].cancel()
+        self._waits[name] = until, asyncio.get_running_loop().create_task(self._wait(name, until))
 
-        def again() -> None:
-            del self._timers[name]
-            found = self._desk.lanes.find(name)
-            if found is not None:
-                self.offer(found)
-
-        wait = max(_LEAST_WAIT, lane.waits_until - self._desk.tools.monotonic())
-        self._timers[name] = asyncio.get_running_loop().call_later(wait, again)
+    async def _wait(self, name: str, until: float) -> None:
+        await self._desk.tools.sleep(max(_LEAST_WAIT, until - self._desk.tools.monotonic()))
+        del self._waits[name]
+        lane = self._desk.lanes.find(name)
+        if lane is not None:
+            self.offer(lane)
 
     def _look_for_more(self, lane: Lane) -> None:
         lanes = self._desk.lanes
@@ -205,9 +207,11 @@ class Couriers:
 
     async def stop(self, seconds: float) -> None:
         """Let those under way end within so many seconds; the others are cut, and put back what they had."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        waits = [wait for _, wait in self._waits.values()]
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+        self._waits.clear()
         self._line.clear()
         self._doubtful.clear()
         if not self._couriers:

@@ -46,10 +46,11 @@ class Dispatcher:
             settled=self._is_settled,
             sleep=tools.sleep,
         )
+        self.lanes = lanes
         self._desk = Desk(tools, settings, lanes, settler)
         self._bookkeeper = Bookkeeper(self._desk)
         self._couriers = Couriers(self._desk, self._bookkeeper)
-        self._presence = Presence(self._desk, self._forget)
+        self.presence = Presence(self._desk, self._forget)
         self._calls = Calls(self._desk, self._bookkeeper)
         self.filler = Filler(self._desk, self._bookkeeper, self._couriers)
         self.reviewer = Reviewer(self._desk, self._bookkeeper)
@@ -64,14 +65,19 @@ class Dispatcher:
     @property
     def in_memory(self) -> int:
         """Recipients in memory."""
-        return self._desk.lanes.recipients
+        return self.lanes.recipients
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether attempts are under way."""
+        return self._couriers.number > 0
 
     # Life.
 
     async def start(self) -> None:
         """Register this process and begin to work. Raises StoreError."""
-        await self._presence.register()
-        self._alive = asyncio.create_task(self._presence.run())
+        await self.presence.register()
+        self._alive = asyncio.create_task(self.presence.run())
         self._tasks += [asyncio.create_task(self.filler.run()), asyncio.create_task(self.reviewer.run())]
 
     async def stop(self, seconds: float) -> None:
@@ -86,7 +92,7 @@ class Dispatcher:
             async with asyncio.timeout(max(seconds, _LAST_WRITES)):
                 await desk.settler.flush()
                 await _end([self._alive] if self._alive is not None else [])
-                await self._presence.leave()
+                await self.presence.leave()
         except TimeoutError:
             log.error("the store did not take what became of queued mail; it is tried again when this process is dead")
         except StoreError as error:
