@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from estafeta.app.office import ListenFailed, PostOffice, new_event_loop, run, tidy_journal
+from estafeta.app.office import ListenFailed, PostOffice, environment, new_event_loop, run, tidy_journal
 
-__all__ = ["ListenFailed", "PostOffice", "new_event_loop", "run", "tidy_journal"]
+__all__ = ["ListenFailed", "PostOffice", "environment", "new_event_loop", "run", "tidy_journal"]

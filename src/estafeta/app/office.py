@@ -10,8 +10,8 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from estafeta.agents.reception import TOO_MANY_CONNECTIONS, Reception
 from estafeta.app.outbound import Outbound
 from estafeta.config.faults import SettingsError
 from estafeta.config.settings import JournalSettings, Listen, ListenerKind, Settings
+from estafeta.net.bell import BELLS, ring
 from estafeta.net.errors import TlsError
 from estafeta.net.listener import Listener, listen
 from estafeta.net.stream import Stream
@@ -45,6 +46,7 @@ _ROLES = {
     ListenerKind.SUBMISSION: Role.SUBMISSION,
     ListenerKind.SUBMISSIONS: Role.SUBMISSION,
     ListenerKind.LMTP: Role.LMTP,
+    ListenerKind.ODMR: Role.ODMR,
 }
 
 UPKEEP_AFTER = 3600.0
@@ -146,7 +148,7 @@ class PostOffice:
     def _wire(self) -> None:
         """Make what sessions share, by the settings of now."""
         settings, store = self.settings, self.store
-        secret = _secret(settings.data)
+        secret = house_secret(settings.data)
         if self._outbound is None:
             self._outbound = Outbound(settings, store, secret)
         else:
@@ -154,18 +156,7 @@ class PostOffice:
         if self._guard is None or self._guard.settings != settings.login:
             self._guard = LoginGuard(settings.login, time.monotonic)
         authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep)
-        environment = Environment(
-            hostname=settings.hostname,
-            store=store,
-            directory=self._outbound.directory,
-            outward=self._outbound.outward(),
-            on_demand=self._outbound.on_demand(),
-            authenticator=authenticator,
-            settings=settings.smtp,
-            limits=settings.smtp.limits,
-            clock=time.time,
-            nonce=_nonce,
-        )
+        environment = _environment(settings, store, self._outbound, authenticator)
         pop3_environment = Pop3Environment(
             hostname=settings.hostname,
             store=store,
@@ -288,6 +279,37 @@ async def tidy_journal(store: Store, settings: JournalSettings, now: float) -> N
             pass
 
 
+def _environment(settings: Settings, store: Store, outbound: Outbound, authenticator: Authenticator) -> Environment:
+    return Environment(
+        hostname=settings.hostname,
+        store=store,
+        directory=outbound.directory,
+        outward=outbound.outward(),
+        on_demand=outbound.on_demand(),
+        authenticator=authenticator,
+        settings=settings.smtp,
+        limits=settings.smtp.limits,
+        clock=time.time,
+        nonce=_nonce,
+    )
+
+
+@asynccontextmanager
+async def environment(settings: Settings, store: Store) -> AsyncIterator[Environment]:
+    """What a session outside the server needs. What it queues is tried by the server, which is told of it at the end.
+
+    Raises TlsError where files that the settings name cannot be used.
+    """
+    secret = house_secret(settings.data)
+    outbound = Outbound(settings, store, secret)
+    guard = LoginGuard(settings.login, time.monotonic)
+    try:
+        yield _environment(settings, store, outbound, Authenticator(store, guard, secret=secret, sleep=asyncio.sleep))
+    finally:
+        await outbound.stop(0.0)
+        ring(settings.data / BELLS, "look")
+
+
 def _nonce() -> str:
     return secrets.token_urlsafe(24)
 
@@ -297,7 +319,7 @@ def _server_tls(settings: Settings) -> ServerTls:
     return ServerTls(settings.tls.certificate, settings.tls.key, minimum=settings.tls.minimum)
 
 
-def _secret(data: Path) -> bytes:
+def house_secret(data: Path) -> bytes:
     """The secret that made-up SCRAM keys of unknown users come from: the same after a restart."""
     path = data / "secret"
     try:

@@ -7,7 +7,7 @@ import hmac
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from estafeta.agents.outbound.plan import Planner
 from estafeta.agents.outbound.pool import Pool
 from estafeta.agents.outbound.relay import Attempt, Relay
 from estafeta.agents.outbound.schedule import Schedule
+from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.agents.outbound.tls_reporting import TlsReporter
 from estafeta.config.settings import ListenerKind, Settings
 from estafeta.mail.address import Address, AddressError, ReversePath
@@ -32,7 +33,7 @@ from estafeta.net.bell import BELLS, Bell
 from estafeta.net.dns import Resolver
 from estafeta.net.https import Https
 from estafeta.net.resolver import DnsResolver
-from estafeta.routing.destinations import Destination
+from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules, destination_of
 from estafeta.routing.security import Security
@@ -222,7 +223,7 @@ class Outbound:
                 review_after=schedule.first_review_after,
             ),
             schedule=schedule,
-            limits=settings.destination_limit,
+            limits=(*settings.destination_limit, *_limits_of(settings)),
             reroute=self._reroute,
             clock=time.time,
             monotonic=time.monotonic,
@@ -253,6 +254,14 @@ class Outbound:
                 return Attempt(await place.deliver(job.message, job.recipients, content))
 
         return deliver
+
+
+def _limits_of(settings: Settings) -> Iterator[DestinationLimit]:
+    """How many connections the hosts of gateways take, where no limit of the operator's speaks of them."""
+    for gateway in settings.gateway:
+        if gateway.kind.is_host:
+            destination = Destination(DestinationKind.GATEWAY, gateway.name)
+            yield DestinationLimit(str(destination), gateway.concurrency)
 
 
 def _is_own(settings: Settings) -> Callable[[str, str], bool]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -245,14 +244,16 @@ def _decisions(entry: JournalEntry) -> list[dict[str, Any]]:
 
 
 async def _fetch(settings: Settings, server: Server, domains: Sequence[str], *, is_turn: bool) -> Fetched:
+    from estafeta.app import environment
+
     async with _opened(settings) as store, _called(server, settings.hostname) as client:
         reply = await (client.turn() if is_turn else client.atrn(domains))
         if not reply.is_positive:
             return Fetched(reply)
         stream = client.detach()
         try:
-            async with _environment(settings, store) as environment:
-                return await _serve(environment, stream, f"fetch-queue {server.host}:{server.port}", reply)
+            async with environment(settings, store) as made:
+                return await _serve(made, stream, f"fetch-queue {server.host}:{server.port}", reply)
         finally:
             await stream.close()
 
@@ -339,34 +340,3 @@ def _refusals(entry: JournalEntry) -> list[dict[str, Any]]:
 def _recipients(entry: JournalEntry) -> list[dict[str, str]]:
     found = entry.facts.get("recipients")
     return found if isinstance(found, list) else []
-
-
-@asynccontextmanager
-async def _environment(settings: Settings, store: Store) -> AsyncIterator[Environment]:
-    """What the session needs; mail for elsewhere is queued, and the server that runs here tries it."""
-    from estafeta.agents.environment import Environment
-    from estafeta.app.office import _secret
-    from estafeta.app.outbound import Outbound
-    from estafeta.net.bell import BELLS, ring
-    from estafeta.policy.guard import LoginGuard
-    from estafeta.policy.login import Authenticator
-
-    secret = _secret(settings.data)
-    outbound = Outbound(settings, store, secret)
-    try:
-        yield Environment(
-            hostname=settings.hostname,
-            store=store,
-            directory=outbound.directory,
-            outward=outbound.outward(),
-            authenticator=Authenticator(
-                store, LoginGuard(settings.login, time.monotonic), secret=secret, sleep=asyncio.sleep
-            ),
-            settings=settings.smtp,
-            limits=settings.smtp.limits,
-            clock=time.time,
-            nonce=lambda: secrets.token_urlsafe(24),
-        )
-    finally:
-        await outbound.stop(0.0)
-        ring(settings.data / BELLS, "look")

@@ -96,7 +96,7 @@ def command(path: ForwardPath, account: Address | None, requires_tls: bool, conf
 async def _explain(
     settings: Settings, file: Document, store: Store, path: ForwardPath, account: Address | None, *, requires_tls: bool
 ) -> Explanation:
-    from estafeta.app.office import _secret
+    from estafeta.app.office import house_secret
     from estafeta.app.outbound import local_rules, make_way
     from estafeta.cli.route_view import Explanation, Verdict
     from estafeta.routing.directory import Directory
@@ -105,7 +105,7 @@ async def _explain(
 
     if account is not None and await store.read(lambda tx: accounts.find(tx, account)) is None:
         raise CommandFault(f"there is no account {account}")
-    directory = Directory(store, local_rules(settings, _secret(settings.data)), time.time)
+    directory = Directory(store, local_rules(settings, house_secret(settings.data)), time.time)
     route = await directory.resolve(path, account)
     notes = _notes(settings, path, account, route)
     rule = await _rule(settings, file, directory, path.address.domain, account)

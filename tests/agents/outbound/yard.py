@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
@@ -24,14 +24,13 @@ from estafeta.mail.reply import Reply
 from estafeta.routing.destinations import Destination
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
-from estafeta.store import acceptance, accounts, destinations, domains, journal, mailboxes, queue
+from estafeta.store import acceptance, accounts, destinations, directory, domains, journal, mailboxes, queue
 from estafeta.store.records import (
     Acceptance,
     Content,
     ContentId,
     EntryKind,
     Fate,
-    HolderId,
     Instant,
     JournalEntry,
     MessageId,
@@ -200,7 +199,7 @@ class Yard:
         return Dispatcher(self.tools(made, limits), made)
 
     @asynccontextmanager
-    async def running(self, limits: Iterable[DestinationLimit] = (), **settings: Any):  # type: ignore[no-untyped-def]
+    async def running(self, limits: Iterable[DestinationLimit] = (), **settings: Any) -> AsyncIterator[Dispatcher]:
         """One that works, and has nothing left in memory at the end."""
         dispatcher = self.dispatcher(limits, **settings)
         await dispatcher.start()
@@ -264,8 +263,7 @@ class Yard:
             )
 
             def change(tx: Transaction, accepted: Acceptance = accepted) -> None:
-                version = accounts_version(tx)
-                acceptance.accept(tx, replace(accepted, directory_version=version))
+                acceptance.accept(tx, replace(accepted, directory_version=directory.version(tx)))
 
             await self.store.write(change)
 
@@ -348,12 +346,6 @@ class Yard:
         await self.until(is_idle)
 
 
-def accounts_version(tx: Transaction) -> int:
-    from estafeta.store import directory
-
-    return directory.version(tx)
-
-
 def assert_empty(dispatcher: Dispatcher) -> None:
     """Nothing is counted that is not there."""
     lanes = dispatcher.lanes
@@ -363,10 +355,3 @@ def assert_empty(dispatcher: Dispatcher) -> None:
         (str(lane.destination), 0, 0, 0, 0) for lane in lanes
     ]
     assert [account.waiting for account in lanes.accounts.values()] == [0] * len(lanes.accounts)
-
-
-def holder_of(dispatcher: Dispatcher) -> HolderId:
-    """Who it is in the store."""
-    found = dispatcher.room_for("nobody.example", QueuedMessage(MessageId(1), ContentId(1), NULL_REVERSE_PATH, Instant(0), 1))
-    assert found is not None
-    return found

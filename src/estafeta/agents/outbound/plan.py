@@ -148,7 +148,7 @@ class Planner:
         if isinstance(found, NoHosts):
             if destination.kind is DestinationKind.ON_DEMAND:  # no host that could be gone to: it has to come
                 return Plan((), _UNTIL_CALLED, notes=(*found.notes, "it waits until the host of its domain calls"))
-            return Plan((), found.reply, notes=found.notes)
+            return Plan((), found.reply, notes=(*found.notes, found.reason))
         stops: list[list[Stop]] = []
         troubles: list[Trouble] = []
         refused: list[tuple[Host, HostDemand]] = []

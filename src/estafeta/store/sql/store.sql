@@ -8,7 +8,6 @@ SELECT max(id) FROM (
     UNION ALL SELECT max(delivery_id) FROM messages
     UNION ALL SELECT max(message_id) FROM queued_messages
     UNION ALL SELECT max(recipient_id) FROM queued_recipients
-    UNION ALL SELECT max(holder_id) FROM holders
     UNION ALL SELECT max(account_id) FROM accounts
     UNION ALL SELECT max(mailbox_id) FROM mailboxes
     UNION ALL SELECT max(domain_id) FROM domains
