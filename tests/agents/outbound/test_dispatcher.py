@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +15,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.store import destinations, holders, queue
 from estafeta.store.errors import StoreError
-from estafeta.store.records import HolderId, Instant, QueueStatus
+from estafeta.store.records import HolderId, Instant, QueuedRecipient, QueueStatus
 from tests.agents.outbound.conftest import Play
 from tests.agents.outbound.yard import LATER, NEVER, NOW, OK, Gate, Yard, assert_empty, dead, said, taken
 
@@ -695,14 +696,14 @@ def test_an_account_reaches_no_more_in_an_hour_than_its_limit_and_holds_up_nobod
             assert [str(each.forward_path) for each in yard.hosts.taken].count("x@d1.example") == 1
             assert len(yard.hosts.taken) == 7
             assert dispatcher.in_memory <= 10
-            # The others wait in the store, each until it may pass.
-            waiting = [each for each in await yard.queued() if each.holder is None]
-            assert sorted(round(each.next_attempt_at - NOW) for each in waiting)[:3] == [120, 180, 240]
-            assert all(each.attempts == 0 for each in waiting)
-            for _ in range(120):
-                yard.clock.move(30.0)
-                await yard.until_settled(dispatcher)
-            assert 60 <= len(yard.hosts.taken) - 1 + 13  # within its hour
+            # The others wait in the store, one minute behind the other.
+            waiting = sorted(each.next_attempt_at - NOW for each in await yard.queued() if each.holder is None)
+            assert [round(after - before) for before, after in pairwise(waiting)] == [60] * (len(waiting) - 1)
+            assert all(each.attempts == 0 for each in await yard.queued())
+            for minutes in range(1, 45):
+                yard.clock.move(60.0)
+                await yard.until(lambda minutes=minutes: len(yard.hosts.taken) - 1 >= 6 + minutes)  # type: ignore[misc]
+                assert len(yard.hosts.taken) - 1 == 6 + minutes
             await yard.until_empty()
 
     play(test)
@@ -835,34 +836,37 @@ def test_mail_in_the_store_goes_where_the_rules_of_now_send_it(play: Play) -> No
 def test_what_waits_for_a_customer_is_not_tried_before_he_calls(play: Play) -> None:
     async def test(yard: Yard) -> None:
         destination = "on-demand:customer.example"
-        recipients = yard.recipients("a@customer.example", destination=destination)
-        await yard.commit(recipients)
+        await yard.commit(kept(yard, 1))
         async with yard.running() as dispatcher:
             await yard.until_idle(dispatcher)
             assert not yard.hosts.tried
-            assert await dispatcher.serve(destination, offers(yard)) == 1
+            assert await dispatcher.serve(destination, offer_well) == 1
             await yard.until_empty()
 
     play(test)
 
 
-def offers(yard: Yard, replies: list[Attempt] | None = None):  # type: ignore[no-untyped-def]
-    async def offer(job: Job, content: bytes) -> Attempt:
-        yard.hosts.tried.append(("call", tuple(each.recipient_id for each in job.recipients)))
-        return taken(job)
+def kept(yard: Yard, number: int) -> list[QueuedRecipient]:
+    """So many messages for a customer, as sessions queue them."""
+    message = [yard.message() for _ in range(number)]
+    later = Instant(yard.clock.now + 432_000)
+    more = {"destination": "on-demand:customer.example", "next_attempt_at": later}
+    return [
+        each
+        for number, message in enumerate(message)
+        for each in yard.recipients(f"u{number}@customer.example", message=message, **more)
+    ]
 
-    return offer
+
+async def offer_well(job: Job, content: bytes) -> Attempt:
+    return taken(job)
 
 
 def test_a_customer_gets_all_however_much_is_put_off(play: Play) -> None:
     async def test(yard: Yard) -> None:
         destination = "on-demand:customer.example"
-        for number in range(250):
-            await yard.commit(
-                yard.recipients(
-                    f"u{number}@customer.example", destination=destination, next_attempt_at=Instant(NOW + 432_000)
-                )
-            )
+        await yard.commit(kept(yard, 250))
+        yard.clock.move(60)
         tried: list[int] = []
 
         async def offer(job: Job, content: bytes) -> Attempt:
@@ -882,8 +886,7 @@ def test_a_customer_gets_all_however_much_is_put_off(play: Play) -> None:
 def test_a_customer_who_goes_leaves_the_rest_for_his_next_call(play: Play) -> None:
     async def test(yard: Yard) -> None:
         destination = "on-demand:customer.example"
-        for number in range(5):
-            await yard.commit(yard.recipients(f"u{number}@customer.example", destination=destination))
+        await yard.commit(kept(yard, 5))
         calls = 0
 
         async def offer(job: Job, content: bytes) -> Attempt:
@@ -904,8 +907,7 @@ def test_a_customer_who_goes_leaves_the_rest_for_his_next_call(play: Play) -> No
 def test_a_customer_who_is_cut_off_at_any_time_loses_nothing(play: Play, turns: int) -> None:
     async def test(yard: Yard) -> None:
         destination = "on-demand:customer.example"
-        for number in range(3):
-            await yard.commit(yard.recipients(f"u{number}@customer.example", destination=destination))
+        await yard.commit(kept(yard, 3))
         async with yard.running() as dispatcher:
             gate = Gate()
 
@@ -943,8 +945,8 @@ def test_nobody_is_served_by_a_process_that_has_ended(play: Play) -> None:
         dispatcher: Dispatcher = yard.dispatcher()
         await dispatcher.start()
         await dispatcher.stop(0.0)
-        await yard.commit(yard.recipients("a@customer.example", destination="on-demand:customer.example"))
-        assert await dispatcher.serve("on-demand:customer.example", offers(yard)) == 0
+        await yard.commit(kept(yard, 1))
+        assert await dispatcher.serve("on-demand:customer.example", offer_well) == 0
         assert len(await yard.queued()) == 1
 
     play(test)

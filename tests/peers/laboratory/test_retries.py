@@ -93,9 +93,9 @@ def taken_by(host: ScriptedHost) -> list[tuple[list[str], bytes]]:
 
 
 def test_a_host_that_greylists_gets_it_the_second_time(
-    server: LaboratoryServer, hosts: dict[str, ScriptedHost]
+    server: LaboratoryServer, hosts: dict[str, ScriptedHost], ana: str
 ) -> None:
-    author, queue_id, content = send(server, "greylists.example.com", "luis")
+    queue_id, content = send(server, ana, "greylists.example.com", "luis")
     wait_for(lambda: bool(server.attempts(queue_id)), "the first attempt", seconds=10)
     (waiting,) = server.queued(queue_id)
     assert (waiting["status"], waiting["attempts"]) == ("deferred", 1)

@@ -18,7 +18,7 @@ from estafeta.agents.outbound.pool import Connection, Pool
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.agents.outbound.tls_reporting import TlsReporter
 from estafeta.agents.outbound.under_way import UnderWay
-from estafeta.client import ClientTimeouts, RecipientReply, SmtpClient, TransactionBroken
+from estafeta.client import ClientTimeouts, RecipientReply, SmtpClient, TransactionBroken, WireContent
 from estafeta.mail.downgrade import CannotDowngrade
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
@@ -174,15 +174,16 @@ class Relay:
         try:
             content = await under_way.content_for(client)
             sender = under_way.sender(len(content))
+            wire_content = WireContent(content)  # its lines were looked at when it came in
             try:
-                result = await client.send(sender, _envelope(recipients), content)
+                result = await client.send(sender, _envelope(recipients), wire_content)
             except ExtensionMissing as missing:
                 others = [each for each in recipients if each.forward_path.address.is_ascii]
                 if missing.keyword != "SMTPUTF8" or not 0 < len(others) < len(recipients):
                     raise
                 under_way.lack(_NO_UTF8, facts)
                 recipients = others
-                result = await client.send(sender, _envelope(recipients), content)
+                result = await client.send(sender, _envelope(recipients), wire_content)
         except TransactionBroken as broken:
             is_silent = not broken.replies and broken.stage in _BEFORE_ALL
             if is_kept and is_silent and not isinstance(broken.__cause__, DeadlinePassed):
