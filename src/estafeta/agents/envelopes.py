@@ -191,7 +191,7 @@ class Addressing:
             listed,
             replace(
                 self._base,
-                reverse_path=self._outward.forward(self._owner(listed), listed.address),
+                reverse_path=self._owner_from_here(listed),
                 prefix=prefix,
                 size=self._base.size + len(prefix),
                 envid=None,
@@ -202,6 +202,13 @@ class Addressing:
     def _owner(self, listed: Listed) -> ReversePath:
         """In whose name a list's mail goes on; a notification that was posted to it must not cause another."""
         return self._sender.reverse_path if self._sender.reverse_path.is_null else ReversePath(listed.owner)
+
+    def _owner_from_here(self, listed: Listed) -> ReversePath:
+        """The owner, towards other hosts: an owner of another domain is written so that SPF holds for ours."""
+        owner = self._owner(listed)
+        if listed.owner.domain == listed.address.domain:
+            return owner
+        return self._outward.forward(owner, listed.address)
 
     def _other(self, key: object, message: QueuedMessage) -> QueuedMessage:
         known = self._others.get(key)

@@ -15,7 +15,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.store import destinations, holders, queue
 from estafeta.store.errors import StoreError
-from estafeta.store.records import HolderId, Instant, QueuedRecipient, QueueStatus
+from estafeta.store.records import Instant, QueuedRecipient, QueueStatus
 from tests.agents.outbound.conftest import Play
 from tests.agents.outbound.yard import LATER, NEVER, NOW, OK, Gate, Yard, assert_empty, dead, said, taken
 
@@ -328,52 +328,33 @@ def test_a_process_that_was_taken_for_dead_forgets_what_it_had_and_begins_anew(p
         gate = Gate()
         yard.hosts.does["one.example"] = gate
         async with yard.running(first_concurrency=1) as dispatcher:
-            await yard.accept(dispatcher, "a@one.example")
+            [tried] = await yard.accept(dispatcher, "a@one.example")
             await gate.has_begun.wait()
             await yard.accept(dispatcher, "b@one.example", "c@one.example")
             before = dispatcher.room_for("x.example", yard.message())
-            assert before is not None
-            # Another process takes it for dead.
+            # It stands still, and another process takes over what it had, and holds it.
             yard.clock.now += ALIVE_FOR + 1
-            await yard.store.write(
-                lambda tx: holders.release_dead(tx, Instant(yard.clock.now), limit=100, review_after=14_400.0)
-            )
-            await yard.store.write(lambda tx: destinations.block(tx, blocked(yard)))
+            now = Instant(yard.clock.now)
+            await yard.store.write(lambda tx: holders.release_dead(tx, now, limit=100, review_after=14_400.0))
+            other = await yard.store.write(lambda tx: holders.register(tx, now, 60.0))
+            assert await yard.store.write(lambda tx: len(queue.claim_all(tx, "one.example", other, limit=9))) == 3
             await dispatcher.presence.renew()
-            after = dispatcher.room_for("x.example", yard.message())
-            assert after not in (None, before)
             assert dispatcher.in_memory == 1  # what is under way
+            assert dispatcher.room_for("x.example", yard.message()) not in (None, before)
             gate.event.set()
-            await yard.store.write(lambda tx: destinations.clear(tx, "one.example"))
-            dispatcher.heard("clear one.example")
-            # What it was sending meanwhile is somebody else's: that it was taken is not written down, but told.
+            await yard.until_idle(dispatcher)
+            # The other process has them all still, but it is told what became of the attempt.
+            assert [each.holder for each in await yard.queued()] == [other] * 3
+            assert [each["ended"] for each in await yard.attempts(tried)] == ["relayed"]
+            await yard.store.write(lambda tx: holders.leave(tx, other, 14_400.0))
+            dispatcher.look()
             await yard.until_empty()
         assert sorted(yard.hosts.taken_at("one.example")) == [
-            "a@one.example", "a@one.example", "b@one.example", "c@one.example",
-        ]  # fmt: skip
-
-    def blocked(yard: Yard):  # type: ignore[no-untyped-def]
-        from estafeta.store.records import DestinationState
-
-        return DestinationState("one.example", Instant(yard.clock.now + 300), 1, "451 4.4.1 nobody answers")
-
-    play(test)
-
-
-def test_the_end_of_an_attempt_counts_though_the_process_was_taken_for_dead_unless_others_have_it(play: Play) -> None:
-    async def test(yard: Yard) -> None:
-        gate = Gate()
-        yard.hosts.does["one.example"] = gate
-        async with yard.running() as dispatcher:
-            await yard.accept(dispatcher, "a@one.example")
-            await gate.has_begun.wait()
-            holder = dispatcher.room_for("x.example", yard.message())
-            assert holder is not None
-            await yard.store.write(lambda tx: holders.leave(tx, HolderId(0), 0))
-            yard.clock.now += 1
-            gate.event.set()
-            await yard.until_empty()
-        assert yard.hosts.tries_at("one.example") == 1
+            "a@one.example",
+            "a@one.example",
+            "b@one.example",
+            "c@one.example",
+        ]
 
     play(test)
 
