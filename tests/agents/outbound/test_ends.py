@@ -162,11 +162,18 @@ class Trial:
 
     async def restart(self) -> None:
         dispatcher = self.dispatchers.pop(self.chance.randrange(2))
-        self.store.failing = 0.0
-        await dispatcher.stop(self.chance.choice((0.0, 1.0)))
-        self.store.failing = 0.05
-        assert_empty(dispatcher)
+        await self.stop(dispatcher, self.chance.choice((0.0, 1.0)))
         await self.start()
+
+    async def stop(self, dispatcher: Dispatcher, seconds: float) -> None:
+        failing, self.store.failing = self.store.failing, 0.0
+        stopping = asyncio.create_task(dispatcher.stop(seconds))
+        while not stopping.done():
+            self.yard.clock.move(1.0)
+            await asyncio.sleep(0.001)
+        await stopping
+        self.store.failing = failing
+        assert_empty(dispatcher)
 
     # All of it.
 
@@ -201,8 +208,7 @@ class Trial:
             for _ in range(20):
                 await asyncio.sleep(0)
         for dispatcher in self.dispatchers:
-            await dispatcher.stop(1.0)
-            assert_empty(dispatcher)
+            await self.stop(dispatcher, 1.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -230,7 +236,7 @@ async def check(yard: Yard, removed: set[int]) -> None:
     taken = Counter(each.recipient_id for each in yard.hosts.taken)
     told: Counter[tuple[str, str]] = Counter()
     for notice in await yard.notices():
-        for part in re.findall(r"Final-Recipient: rfc822;(\S+)\r\nAction: (\w+)", notice):
+        for part in re.findall(r"Final-Recipient: rfc822; ?(\S+)\r\nAction: (\w+)", notice):
             told[part] += 1
 
     def ends(recipient: QueuedRecipient) -> int:
