@@ -15,8 +15,8 @@ from estafeta.agents.settings import SmtpLimits
 from estafeta.app import PostOffice, new_event_loop
 from estafeta.config.settings import Listen, ListenerKind, Settings, SmtpSettings, TlsSettings
 from estafeta.mail.address import Address
-from estafeta.net.dns import DnsSettings
 from estafeta.net.authority import Issued, issue
+from estafeta.net.dns import DnsSettings
 from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import client_context
 from estafeta.store import accounts, aliases, domains, journal, mailboxes, passwords, queue

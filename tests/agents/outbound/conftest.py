@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-
 from tests.agents.outbound.yard import Yard
 
 Play: TypeAlias = Callable[[Callable[[Yard], Awaitable[None]]], None]

@@ -7,6 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from tests.agents.outbound.conftest import Play
+from tests.agents.outbound.yard import LATER, NEVER, NOW, OK, Gate, Yard, assert_empty, dead, said, taken
 
 from estafeta.agents.outbound.dispatcher import Dispatcher
 from estafeta.agents.outbound.lane import Job
@@ -16,8 +18,6 @@ from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.store import destinations, holders, queue
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant, QueuedRecipient, QueueStatus
-from tests.agents.outbound.conftest import Play
-from tests.agents.outbound.yard import LATER, NEVER, NOW, OK, Gate, Yard, assert_empty, dead, said, taken
 
 # Ends.
 
@@ -789,9 +789,7 @@ def test_a_rate_that_is_taken_away_lets_all_pass(play: Play) -> None:
     async def test(yard: Yard) -> None:
         async with yard.running(account_messages_per_hour=10) as dispatcher:
             for number in range(2):
-                await yard.accept(
-                    dispatcher, f"u{number}@one.example", message=yard.message(account="ana@example.org")
-                )
+                await yard.accept(dispatcher, f"u{number}@one.example", message=yard.message(account="ana@example.org"))
             await yard.until(lambda: len(yard.hosts.taken) == 1)
             settings = yard.settings()
             dispatcher.replace(yard.tools(settings), settings)
@@ -831,11 +829,15 @@ def kept(yard: Yard, number: int) -> list[QueuedRecipient]:
     """So many messages for a customer, as sessions queue them."""
     message = [yard.message() for _ in range(number)]
     later = Instant(yard.clock.now + 432_000)
-    more = {"destination": "on-demand:customer.example", "next_attempt_at": later}
     return [
         each
         for number, message in enumerate(message)
-        for each in yard.recipients(f"u{number}@customer.example", message=message, **more)
+        for each in yard.recipients(
+            f"u{number}@customer.example",
+            message=message,
+            destination="on-demand:customer.example",
+            next_attempt_at=later,
+        )
     ]
 
 

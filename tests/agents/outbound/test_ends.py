@@ -1,4 +1,4 @@
-"""Each recipient that was accepted comes to exactly one end, whatever hosts, the store and the operator do meanwhile."""
+"""Each recipient that was accepted comes to exactly one end, whatever hosts, store and operator do meanwhile."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
+from tests.agents.outbound.yard import CONTENT, HOST, LATER, NEVER, OK, Yard, assert_empty, dead, said
 
 from estafeta.agents.outbound import presence
 from estafeta.agents.outbound.dispatcher import Dispatcher
@@ -22,7 +24,6 @@ from estafeta.store import destinations, queue
 from estafeta.store.errors import NotFound, StoreError
 from estafeta.store.records import Fate, Instant, QueuedRecipient
 from estafeta.store.store import Store, Transaction
-from tests.agents.outbound.yard import CONTENT, HOST, LATER, NEVER, OK, Yard, assert_empty, dead, said
 
 DOMAINS = [f"d{number}.example" for number in range(6)]
 
@@ -200,8 +201,8 @@ class Trial:
         while rows := await self.yard.queued():
             now = Instant(self.yard.clock.now)
             for each in rows:
-                await self.change(lambda tx, each=each: queue.release(tx, each.recipient_id, now=now), "look")
-                await self.change(lambda tx, each=each: destinations.clear(tx, each.destination), "look")
+                await self.change(partial(queue.release, identifier=each.recipient_id, now=now), "look")
+                await self.change(partial(destinations.clear, destination=each.destination), "look")
             for dispatcher in self.dispatchers:
                 dispatcher.heard("clear " + " ".join((*DOMAINS, "other.example")))
             self.yard.clock.move(400.0)

@@ -56,7 +56,7 @@ def _job(number: int, source: str = "ana@example.org", *, recipients: int = 1, *
 
 
 def _taken(lane: Lane, number: int, meters: dict[str, Meter] | None = None, now: float = 0.0) -> list[int]:
-    found = []
+    found: list[int] = []
     for _ in range(number):
         job = lane.take(meters or {}, now)
         if job is None:

@@ -64,7 +64,8 @@ class Settled:
     @property
     def size(self) -> int:
         """Recipients in it."""
-        return len(self.settlements) + len(self.put_back) + sum(len(ids) for _, ids in self.moved)
+        size = len(self.settlements) + len(self.put_back)
+        return size + sum(len(ids) for _, ids in self.moved) if self.moved else size
 
 
 Compose: TypeAlias = Callable[[frozenset[RecipientId]], Awaitable[Sequence[Acceptance]]]
@@ -111,7 +112,8 @@ class Settler:
 
     async def room(self) -> None:
         """Wait while too much waits for the disk."""
-        await self._room.wait()
+        if not self._room.is_set():
+            await self._room.wait()
 
     def add(self, settled: Settled) -> None:
         """Have it written soon, together with others."""
