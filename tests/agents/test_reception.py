@@ -97,7 +97,7 @@ def test_an_alias_reaches_each_of_its_ends_once(run: Any) -> None:
         assert (await client.say(CONTENT + b".")).startswith("250")
         assert len(await office.mailbox("ana@example.org")) == len(await office.mailbox("luis@example.org")) == 1
         (queued,) = await office.queued()
-        assert (queued.forward_path.address, queued.destination, queued.attempts) == (outside, "example.net", 0)
+        assert (queued.forward_path.address, queued.destination) == (outside, "example.net")
 
     run(test)
 

@@ -54,29 +54,33 @@ class Presence:
     async def renew(self) -> None:
         """Give a sign of life, and give back what dead processes had claimed. Raises StoreError."""
         desk = self._desk
-        tools, holder = desk.tools, desk.holder
-        if holder is not None:
-            until = Instant(tools.clock() + ALIVE_FOR)
-            if await tools.store.write(partial(holders.renew, holder=holder, until=until)):
-                await self._release_dead()
-                return
-            # This process stood still for so long that others took it for dead: what it had is theirs now.
-            log.warning("claims on queued mail were lost, this process stood still for too long")
-            desk.holder = None
-            self._lost()
-        await self.register()
-        desk.look.set()
-        await self._release_dead()
+        released: int | None = 1
+        while released:
+            holder = desk.holder
+            if holder is not None:
+                released = await desk.tools.store.write(partial(self._renewed, holder=holder))
+                if released:
+                    desk.look.set()
+                if released is not None:
+                    continue
+                # This process stood still for so long that others took it for dead: what it had is theirs now.
+                log.warning("claims on queued mail were lost, this process stood still for too long")
+                desk.holder = None
+                self._lost()
+            await self.register()
+            desk.look.set()
+            released = 1
 
-    async def _release_dead(self) -> None:
-        tools = self._desk.tools
-        review_after = tools.schedule.first_review_after
-        while True:
-            now = Instant(tools.clock())
-            release = partial(holders.release_dead, now=now, limit=STEP * 5, review_after=review_after)
-            if not await tools.store.write(release):
-                return
-            self._desk.look.set()
+    def _renewed(self, tx: Transaction, holder: HolderId) -> int | None:
+        """How many claims of dead processes were given back; None where this one counts as dead.
+
+        In one change, by one reading of the clock: however long this process stands still, it never does that itself.
+        """
+        now = Instant(self._desk.tools.clock())
+        if not holders.renew(tx, holder, Instant(now + ALIVE_FOR)):
+            return None
+        review_after = self._desk.tools.schedule.first_review_after
+        return holders.release_dead(tx, now, STEP * 5, review_after)
 
     async def leave(self) -> None:
         """End to relay: what is still claimed is anybody's. Raises StoreError."""

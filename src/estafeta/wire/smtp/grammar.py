@@ -34,6 +34,7 @@ MAX_PATH = 512  # RFC 5321 §4.5.3.1.3 says 256; long addresses of lists (VERP, 
 # RFC 5321 §4.1.2: Path = "<" [ A-d-l ":" ] Mailbox ">"; the source route is read and ignored (§4.1.1.3).
 _PATH = re.compile(r'<(?:@[^<>":,@]+(?:,@[^<>":,@]+)*:)?((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>')
 # RFC 5321 §4.1.2: esmtp-param = esmtp-keyword ["=" esmtp-value]; RFC 6531 §3.3 adds UTF-8 to the value.
+_BLANKS = re.compile(r"[ \t]+")
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*)(?:=([^\x00-\x20=\x7f]+))?")
 
 
@@ -72,7 +73,9 @@ def path_argument(argument: bytes, keyword: str) -> PathArgument:
 
 def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
     parameters: dict[str, str | None] = {}
-    for word in text.split():
+    for word in _BLANKS.split(text.strip(" \t")):  # those of ASCII alone: others may stand in a value
+        if not word:
+            continue
         match = _PARAMETER.fullmatch(word)
         if match is None:
             raise _bad("bad parameter", "5.5.4")
