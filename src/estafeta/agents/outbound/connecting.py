@@ -155,8 +155,9 @@ class Connector:
 
 
 def _is_of_tls(error: NetError) -> bool:
-    """Whether it was the handshake that failed, or during which the host went away or fell silent."""
-    return isinstance(error, TlsError) or "TLS handshake" in str(error)
+    """Whether it was the handshake that failed, or at which the host went away or fell silent."""
+    text = str(error)
+    return isinstance(error, TlsError) or "TLS handshake" in text or "STARTTLS" in text
 
 
 def _trouble(stop: Stop, stage: str, reply: Reply, *, is_remote: bool = False) -> Trouble:

@@ -30,7 +30,7 @@ class Outcome:
     """What decided: the host's reply, or one in our words (`is_remote` tells)."""
     is_remote: bool = False
     stage: str = ""
-    """What the reply answered (`RCPT`, `final dot`), or where it ended (`connect`, `TLS`, `DNS`)."""
+    """What the reply answered (`RCPT`; `content`: the final dot), or where it ended (`connect`, `TLS`, `DNS`)."""
     host: HostFacts | None = None
     takes_dsn: bool = False
     """The host announced DSN: it will tell the sender itself what becomes of the recipient (RFC 3461 §5.2.1)."""

@@ -190,7 +190,8 @@ class Relay:
                 return _Heard.STALE, False
             under_way.take(_answered(recipients, broken.replies), facts, success=success, takes_dsn=takes_dsn)
             under_way.is_uncertain = under_way.is_uncertain or broken.is_after_final_dot
-            under_way.break_off(_of(recipients, broken.undecided), _broken(facts, broken), facts, broken.stage or "")
+            stage = "" if broken.stage is None else broken.stage.value
+            under_way.break_off(_of(recipients, broken.undecided), _broken(facts, broken), facts, stage)
             return (_Heard.NOTHING if is_silent else _Heard.ANSWERED), False
         except CannotDowngrade:
             under_way.lack(_NO_8BIT, facts)
@@ -203,7 +204,7 @@ class Relay:
             if is_kept:
                 return _Heard.STALE, False
             reply = Reply.of(451, f"talking to {facts.name} failed: {error}", "4.5.0")
-            under_way.break_off(recipients, reply, facts, Verb.MAIL)
+            under_way.break_off(recipients, reply, facts, Verb.MAIL.value)
             return _Heard.ANSWERED, False
         if is_kept and not client.is_open and all(map(_is_leave_taking, result.replies)):
             return _Heard.STALE, False
