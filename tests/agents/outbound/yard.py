@@ -148,6 +148,7 @@ class Yard:
     """One store, any number of dispatchers."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.clock = Clock()
         self.hosts = Hosts()
         self.store: Store = open_store(folder / "data", clock=self.clock)

@@ -9,7 +9,7 @@ from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.header import header_size
 from estafeta.routing.directory import Directory
 from estafeta.store import acceptance
-from estafeta.store.errors import DirectoryChanged
+from estafeta.store.errors import DirectoryChanged, OverQuota
 from estafeta.store.records import Acceptance, EntryKind, Instant, JournalEntry, MessageId
 from estafeta.store.store import Store
 
@@ -54,10 +54,14 @@ class HouseMail:
             at=now,
         )
         told = []
+        versions = set()
         for recipient in recipients:
             route = await self._directory.resolve(recipient.forward_path)
+            versions.add(self._directory.version)
             addressing.add(recipient, route)
             told.append({"forward_path": str(recipient.forward_path), "route": route.text, "reason": route.reason})
+        if len(versions) > 1:
+            raise DirectoryChanged("the directory changed while routes were found")
         addressed = addressing.ends()
         spool = self._store.content.spool()
         spool.write(octets)
@@ -76,12 +80,12 @@ class HouseMail:
             content=content,
             deliveries=addressed.deliveries,
             queued=addressed.queued,
-            directory_version=self._directory.version,
+            directory_version=versions.pop() if versions else self._directory.version,
             entry=JournalEntry(EntryKind.TRANSACTION, now, None, message_id, facts, tuple(keys - {""})),
         )
         try:
             await self._store.write(lambda tx: acceptance.accept(tx, accepted))
-        except DirectoryChanged:
+        except (DirectoryChanged, OverQuota):
             spool.discard()
             raise
         except BaseException:
