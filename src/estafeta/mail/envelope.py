@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
@@ -17,6 +18,50 @@ class Body(StrEnum):
 
     SEVEN_BIT = "7BIT"
     EIGHT_BIT = "8BITMIME"
+    BINARY = "BINARYMIME"
+    """RFC 3030 §3: any octets; BDAT alone can carry them."""
+
+
+class Opening(StrEnum):
+    """The verb that opened a transaction: where the message is to appear (RFC 821 §3.4)."""
+
+    MAIL = "MAIL"
+    """In the mailbox."""
+    SEND = "SEND"
+    """On the recipient's screen, or nowhere."""
+    SOML = "SOML"
+    """On the screen, or else in the mailbox."""
+    SAML = "SAML"
+    """On the screen and in the mailbox."""
+
+
+class ByMode(StrEnum):
+    """What happens when the time of BY is over (RFC 2852 §4)."""
+
+    NOTIFY = "N"
+    """The sender is told, and the message goes on."""
+    RETURN = "R"
+    """The message goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverBy:
+    """The BY parameter of MAIL (RFC 2852 §4)."""
+
+    seconds: int
+    """From its arrival here until it is to be delivered; over already when negative, as NOTIFY may have it."""
+    mode: ByMode
+    is_traced: bool = False
+    """The sender is told of each relaying (the `T` of by-trace)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """HOLDFOR or HOLDUNTIL of MAIL: not before its time (RFC 4865 §5); one of both is set."""
+
+    seconds: int | None = None
+    until: datetime | None = None
+    """With its zone."""
 
 
 class Ret(StrEnum):
@@ -63,6 +108,13 @@ class Sender:
     """The ENVID parameter, decoded from xtext: the sender's name of this envelope (RFC 3461 §4.4)."""
     requires_tls: bool = False
     """REQUIRETLS: the message goes by verified TLS or not at all (RFC 8689 §2)."""
+    opening: Opening = Opening.MAIL
+    deliver_by: DeliverBy | None = None
+    hold: Hold | None = None
+    priority: int | None = None
+    """MT-PRIORITY, from -9 to 9 (RFC 6710 §3)."""
+    solicit: tuple[str, ...] | None = None
+    """SOLICIT: the kinds of solicitation that the message is (RFC 3865 §2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
