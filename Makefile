@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers bench bench-relay lock clean
+.PHONY: run test test-peers bench bench-relay standards fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -26,11 +26,21 @@ bench: .venv/dev.stamp
 bench-relay: .venv/dev.stamp
 	$(BIN)/python -m bench.relay $(ARGS)
 
+# Writes docs/standards.md from the marks of the tests and the citations in the code.
+standards: .venv/dev.stamp
+	$(BIN)/python -m tools.standards
+
+# ARGS="--seconds 600 --target server": tests/fuzz/README.md. What is found stands in .fuzz.
+fuzz: .venv/fuzz.stamp
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 lock: .venv/lock.stamp
 	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 		--no-emit-options --no-emit-trusted-host -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 		--no-emit-options --no-emit-trusted-host --extra dev -o requirements-dev.lock pyproject.toml
+	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-options --no-emit-trusted-host -o requirements-fuzz.lock requirements-fuzz.in
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Estafeta needs Python 3.11 or later; this is " + sys.version) if sys.version_info < (3, 11) else 0'
@@ -46,9 +56,13 @@ lock: .venv/lock.stamp
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+.venv/fuzz.stamp: .venv/dev.stamp requirements-fuzz.lock
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	@touch $@
+
 .venv/lock.stamp: .venv/bin/python
 	$(BIN)/pip install -q --disable-pip-version-check pip-tools
 	@touch $@
 
 clean:
-	rm -rf .venv estafeta-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .fuzz estafeta-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

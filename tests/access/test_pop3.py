@@ -216,6 +216,7 @@ def run(scenario: Awaitable[T]) -> T:
     return asyncio.run(within())
 
 
+@pytest.mark.rfc("1939 §6", "Deleted messages are removed by QUIT and by no other ending.")
 @pytest.mark.parametrize("quits", [True, False])
 def test_deleted_messages_are_removed_by_quit_and_by_no_other_ending(office: Office, quits: bool) -> None:
     async def scenario() -> None:
@@ -239,6 +240,7 @@ def test_deleted_messages_are_removed_by_quit_and_by_no_other_ending(office: Off
     run(scenario())
 
 
+@pytest.mark.rfc("1939 §3", "An autologout removes nothing and says nothing.")
 def test_an_autologout_removes_nothing_and_says_nothing(office: Office) -> None:
     async def scenario() -> None:
         await office.open(Pop3Settings(autologout_after=0.05))
@@ -254,6 +256,7 @@ def test_an_autologout_removes_nothing_and_says_nothing(office: Office) -> None:
     run(scenario())
 
 
+@pytest.mark.rfc("1939 §5", "RETR gives what is kept, octet by octet, and LIST its size.")
 def test_retr_gives_what_is_kept_octet_by_octet_and_list_its_size(office: Office) -> None:
     contents = [
         HEADER + b"body\r\n",
@@ -294,6 +297,7 @@ def test_top_shows_the_header_and_some_lines(office: Office) -> None:
     run(scenario())
 
 
+@pytest.mark.rfc("1939 §7", "Unique-ids stay across sessions and are not used again.")
 def test_unique_ids_stay_across_sessions_and_are_not_used_again(office: Office) -> None:
     async def scenario() -> None:
         await office.open()
@@ -314,6 +318,8 @@ def test_unique_ids_stay_across_sessions_and_are_not_used_again(office: Office) 
     run(scenario())
 
 
+@pytest.mark.rfc("2449 §8.1.2", "A maildrop that is open elsewhere is told with the code IN-USE.")
+@pytest.mark.rfc("1939 §4", "A maildrop is open to one session at a time.")
 def test_a_maildrop_is_open_to_one_session_at_a_time(office: Office) -> None:
     async def scenario() -> None:
         await office.open()
@@ -367,6 +373,7 @@ def test_a_message_removed_meanwhile_cannot_be_retrieved_and_its_removal_is_no_e
     run(scenario())
 
 
+@pytest.mark.rfc("2449 §6.6", "Pipelined commands are answered in their order.")
 def test_pipelined_commands_are_answered_in_their_order(office: Office) -> None:
     async def scenario() -> None:
         await office.open()
@@ -387,6 +394,7 @@ def test_pipelined_commands_are_answered_in_their_order(office: Office) -> None:
     run(scenario())
 
 
+@pytest.mark.rfc("5034", "Each mechanism logs in over TLS.")
 @pytest.mark.parametrize("name", ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
 @pytest.mark.parametrize("is_initial", [True, False])
 def test_each_mechanism_logs_in_over_tls(office: Office, name: str, is_initial: bool) -> None:
@@ -423,6 +431,7 @@ def test_each_mechanism_logs_in_over_tls(office: Office, name: str, is_initial: 
     run(scenario())
 
 
+@pytest.mark.rfc("8314 §3", "Passwords are offered over TLS and on loopback, and else only where it is set.")
 def test_passwords_are_offered_on_loopback_and_over_tls_and_where_it_is_set(office: Office) -> None:
     async def scenario() -> None:
         await office.open()
@@ -452,6 +461,7 @@ def test_passwords_are_offered_on_loopback_and_over_tls_and_where_it_is_set(offi
     run(scenario())
 
 
+@pytest.mark.rfc("3206 §5", "Failed logins are answered alike, with the code AUTH.")
 def test_failed_logins_are_answered_alike_and_end_the_session(office: Office) -> None:
     async def scenario() -> None:
         await office.open(Pop3Settings(login_failures=3))
@@ -468,6 +478,7 @@ def test_failed_logins_are_answered_alike_and_end_the_session(office: Office) ->
     run(scenario())
 
 
+@pytest.mark.rfc("2449 §8.1.1", "A login after too many failures is answered with the code LOGIN-DELAY.")
 def test_failed_logins_have_to_wait_and_are_locked_out_in_the_end(office: Office) -> None:
     async def scenario() -> None:
         await office.open(Pop3Settings(login_failures=100))
@@ -481,6 +492,7 @@ def test_failed_logins_have_to_wait_and_are_locked_out_in_the_end(office: Office
     run(scenario())
 
 
+@pytest.mark.rfc("6856 §5", "Messages with UTF-8 in their header go out or are refused, as it is set.")
 def test_messages_with_utf8_headers_are_delivered_or_refused_as_set(office: Office) -> None:
     content = "Subject: ñandú\r\n\r\nbody\r\n".encode()
 
@@ -551,6 +563,8 @@ def test_what_breaks_in_a_session_ends_it_with_an_id_that_the_log_knows(office: 
     run(scenario())
 
 
+@pytest.mark.rfc("3206 §4", "What passes is told with the code SYS/TEMP.")
+@pytest.mark.rfc("1939 §6", "Messages that cannot be removed are told with -ERR.")
 def test_messages_that_cannot_be_removed_are_answered_with_an_error(office: Office) -> None:
     async def scenario() -> None:
         await office.open()
@@ -595,6 +609,7 @@ def test_a_client_that_does_not_read_is_given_up(office: Office) -> None:
     run(scenario())
 
 
+@pytest.mark.rfc("8314 §3.1", "A foreign client reads its mail over TLS from the first octet.")
 @pytest.mark.parametrize("secures", ["stls", "implicit"])
 def test_poplib_reads_and_removes_mail_over_tls(office: Office, secures: str) -> None:
     def read_mail(port: int, context: ssl.SSLContext) -> None:

@@ -22,6 +22,7 @@ def test_no_dialogue_is_left_out(suites: Path) -> None:
     assert sorted(path.name for path in (suites / "dialogues").glob("*.txt")) == NAMES
 
 
+@pytest.mark.rfc("5321 §3.2", "Dialogues from outside, with HELO and with EHLO, end in a delivered message.")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("octet_by_octet", [False, True])
 def test_the_dialogue_ends_in_a_delivered_message(run: Any, suites: Path, name: str, octet_by_octet: bool) -> None:

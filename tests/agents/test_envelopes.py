@@ -184,6 +184,7 @@ def test_our_own_and_the_null_reverse_path_stay(sender: Sender, is_ours: bool) -
     assert queued.message.reverse_path == sender.reverse_path
 
 
+@pytest.mark.rfc("3461 §4.2", "Behind an alias, ORCPT names the address that the sender knows.")
 @pytest.mark.parametrize(
     ("asked", "original", "named"),
     [
@@ -203,6 +204,8 @@ def test_an_address_that_nothing_changed_needs_no_other_name() -> None:
     assert the_one(addressed((to("a@one.example"), elsewhere("a@one.example")))).original is None
 
 
+@pytest.mark.rfc("3461 §5.2.7.2", "An alias with one end keeps what NOTIFY asked for.")
+@pytest.mark.rfc("3461 §5.2.7.3", "Success of an alias with several ends is its expansion.")
 @pytest.mark.parametrize(
     ("notify", "one", "several"),
     [
@@ -223,6 +226,8 @@ def test_success_of_an_alias_with_several_members_is_its_expansion(
 # Lists.
 
 
+@pytest.mark.rfc("5321 §3.9.2", "A list's mail goes on in its owner's name.")
+@pytest.mark.rfc("3461 §5.2.7.1", "A list's mail is the list's own, and so are its notifications.")
 def test_a_lists_mail_goes_on_in_its_owners_name_with_the_fields_of_a_list() -> None:
     recipient = to("news@example.org", frozenset({Notify.NEVER}), OriginalRecipient("rfc822", "x"))
     ends = (elsewhere("a@one.example", listed=LIST), elsewhere("b@two.example", listed=LIST), mailbox(1, listed=LIST))

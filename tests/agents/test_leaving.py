@@ -219,6 +219,7 @@ def test_an_alias_that_forwards_rewrites_a_strangers_reverse_path(play: Any) -> 
     play(scenario)
 
 
+@pytest.mark.rfc("3461 §5.2.2", "Success at a host that does not know DSN is told as relayed.")
 def test_success_is_told_by_us_where_the_next_host_does_not_tell_it(play: Any) -> None:
     async def scenario(office: Any, host: NextHost) -> None:
         client = await office.submitter()
@@ -234,6 +235,7 @@ def test_success_is_told_by_us_where_the_next_host_does_not_tell_it(play: Any) -
     play(scenario)
 
 
+@pytest.mark.rfc("3461 §5.2.1", "Success is left to the next host where it knows DSN.")
 def test_success_is_left_to_a_host_that_knows_dsn(play: Any) -> None:
     async def scenario(office: Any, host: NextHost) -> None:
         host.extensions.append("DSN")

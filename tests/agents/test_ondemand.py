@@ -107,6 +107,7 @@ class CustomersHost:
 # ETRN.
 
 
+@pytest.mark.rfc("1985 §5", "ETRN starts what waits for a node.")
 def test_etrn_starts_what_waits_for_a_host_that_was_away(tmp_path: Path, issued: Issued) -> None:
     async def main() -> None:
         host = CustomersHost()
@@ -145,7 +146,7 @@ THOUSANDFOLD = """
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 1000)
 INSERT INTO queued_recipients
 SELECT recipient_id + n, message_id, n || forward_path, destination, original, notify, status, priority, attempts,
-    next_attempt_at, review_at, is_delay_told, last_reply, holder_id
+    next_attempt_at, review_at, is_delay_told, last_reply, holder_id, is_by_told
 FROM queued_recipients, numbers
 """
 
@@ -322,6 +323,7 @@ def test_etrn_says_when_the_store_fails(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.rfc("1985 §5.3", "The option character @ stands for a domain and all below it.")
 def test_etrn_of_a_domain_and_all_below_it(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("a@customer.example", "b@north.customer.example", "c@notcustomer.example")
@@ -398,6 +400,7 @@ def test_frequency_bounds_what_it_remembers() -> None:
 # ATRN.
 
 
+@pytest.mark.rfc("2645 §5.3", "After ATRN the roles turn, and the mail comes over the same connection, once.")
 def test_a_customer_takes_his_mail_over_his_own_connection_once(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("a@customer.example", "b@customer.test", "c@other.example")
@@ -434,6 +437,7 @@ def test_a_customer_may_name_some_of_his_domains(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.rfc("2645 §5.2.1", "ATRN before a login is 530.")
 def test_nobody_gets_mail_before_a_login(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("a@customer.example")
@@ -442,7 +446,7 @@ def test_nobody_gets_mail_before_a_login(run: Run) -> None:
         assert (await client.say("ATRN")).startswith("530 5.7.0 ")
         assert (await client.say("ATRN customer.example")).startswith("530 5.7.0 ")
         in_the_clear = await provider.client(tls=False)
-        assert (await in_the_clear.login()).startswith("538 ")
+        assert (await in_the_clear.login()).startswith("523 ")
 
     run(test)
 
@@ -670,6 +674,8 @@ def test_a_post_office_gives_mail_on_demand_as_its_settings_say(tmp_path: Path, 
 # TURN.
 
 
+@pytest.mark.rfc("821 §3.8", "TURN turns the roles for customers whose entry allows it.")
+@pytest.mark.rfc("5321 appendix F.1", "TURN is refused with 502 without a login.")
 def test_turn_is_for_customers_who_may(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("a@customer.example", "c@other.example")

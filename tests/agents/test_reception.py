@@ -19,6 +19,7 @@ from estafeta.store.records import EntryKind, Instant
 CONTENT = b"Subject: x\r\nFrom: <someone@example.net>\r\n\r\nbody\r\n"
 
 
+@pytest.mark.rfc("5321 §4.4", "A message arrives with Return-Path and Received.")
 def test_a_message_arrives_with_its_trace_fields(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -39,6 +40,8 @@ def test_a_message_arrives_with_its_trace_fields(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §7.6", "Where a message has several recipients no trace field names them.")
+@pytest.mark.rfc("5321 §4.5.5", "The null reverse-path is taken.")
 def test_blind_recipients_stay_blind(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -52,6 +55,8 @@ def test_blind_recipients_stay_blind(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §7.9", "No stranger is relayed, not by quoted or percent-signed local-parts either.")
+@pytest.mark.rfc("5321 §3.6.1", "A source route in a forward-path is ignored.")
 def test_strangers_reach_our_mailboxes_and_nobody_elses(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -71,6 +76,7 @@ def test_strangers_reach_our_mailboxes_and_nobody_elses(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.5.1", "Postmaster is taken, alone and at our domains, in any case.")
 def test_postmaster_is_always_there(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -83,6 +89,7 @@ def test_postmaster_is_always_there(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §3.9.1", "An alias is followed to each of its ends, and each gets one copy.")
 def test_an_alias_reaches_each_of_its_ends_once(run: Any) -> None:
     async def test(office: Any) -> None:
         outside = Address("far", "example.net")
@@ -165,6 +172,9 @@ def test_a_change_that_does_not_concern_the_recipients_does_not_disturb(run: Any
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.7", "Content over the limit is 552.")
+@pytest.mark.rfc("5321 §6.3", "Too many Received fields are 554.")
+@pytest.mark.rfc("5321 §6.4", "Content that is not as RFC 5322 has it is taken and not repaired.")
 @pytest.mark.parametrize(
     ("content", "start"),
     [
@@ -190,6 +200,7 @@ def test_content_is_taken_as_the_world_writes_it_within_the_limits(run: Any, con
     run(test, limits=SmtpLimits(message_size=2500, header_octets=1000, hops=5))
 
 
+@pytest.mark.rfc("6152 §3", "Where it is set, 8-bit data that was not announced is 554 5.6.1.")
 def test_unannounced_8bit_data_can_be_refused(run: Any) -> None:
     content = "Subject: x\r\n\r\naño\r\n".encode()
 
@@ -202,6 +213,7 @@ def test_unannounced_8bit_data_can_be_refused(run: Any) -> None:
     run(test, refuse_unannounced_8bit=True)
 
 
+@pytest.mark.rfc("5321 §6.4", "Content comes back octet for octet.")
 def test_large_content_comes_back_octet_for_octet(run: Any) -> None:
     content = b"Subject: large\r\n\r\n" + b"..a line that begins with dots\r\n" * 40_000
 
@@ -215,6 +227,7 @@ def test_large_content_comes_back_octet_for_octet(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §2.3.8", "Data that another server might take for ended is 550, and the session ends.")
 def test_data_that_ends_in_another_way_ends_the_session(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -236,6 +249,7 @@ def test_a_client_that_does_not_wait_is_refused(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §7.8", "Too many errors, or refused recipients, end the session with 421.")
 def test_too_many_errors_and_refusals_end_the_session(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -250,6 +264,7 @@ def test_too_many_errors_and_refusals_end_the_session(run: Any) -> None:
     run(test, limits=SmtpLimits(faults=3, refusals=2))
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.10", "Recipients over the limit are 452.")
 def test_too_many_recipients_are_for_another_transaction(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -269,6 +284,7 @@ def test_too_many_transactions_are_for_another_session(run: Any) -> None:
     run(test, limits=SmtpLimits(transactions=1))
 
 
+@pytest.mark.rfc("5321 §4.5.3.2.7", "A client that says nothing is answered 421 after the time of the settings.")
 def test_a_silent_client_is_told_and_left(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -277,6 +293,7 @@ def test_a_silent_client_is_told_and_left(run: Any) -> None:
     run(test, limits=SmtpLimits(command_after=0.05))
 
 
+@pytest.mark.rfc("5321 §7.3", "VRFY answers 252 for all by default.")
 def test_vrfy_says_nothing_by_default(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -285,6 +302,7 @@ def test_vrfy_says_nothing_by_default(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §3.5.3", "Where it is set, VRFY answers 250 or 550 for our addresses and 252 for others.")
 def test_vrfy_can_tell(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -295,6 +313,7 @@ def test_vrfy_can_tell(run: Any) -> None:
     run(test, vrfy=Vrfy.VERIFY)
 
 
+@pytest.mark.rfc("5321 §7.3", "VRFY and EXPN can be turned off: 502.")
 def test_vrfy_and_expn_can_be_off(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client()
@@ -303,6 +322,8 @@ def test_vrfy_and_expn_can_be_off(run: Any) -> None:
     run(test, vrfy=Vrfy.OFF, expn=Expn.OFF)
 
 
+@pytest.mark.rfc("5321 §4.1.1.7", "EXPN gives a line for each end.")
+@pytest.mark.rfc("5321 §3.5.2", "EXPN names the ends of an alias, to users who logged in alone.")
 def test_expn_is_for_authenticated_users(run: Any) -> None:
     async def test(office: Any) -> None:
         stranger = await office.client()
@@ -315,6 +336,7 @@ def test_expn_is_for_authenticated_users(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("2033 §4.2", "LMTP has a reply for each recipient after the dot.")
 def test_lmtp_answers_for_each_recipient_and_relays_nothing(run: Any) -> None:
     async def test(office: Any) -> None:
         client = await office.client(ListenerKind.LMTP)
@@ -329,6 +351,7 @@ def test_lmtp_answers_for_each_recipient_and_relays_nothing(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("2033 §4.2", "With LMTP a mailbox without room is told alone.")
 def test_a_full_mailbox_is_told_for_each_recipient_with_lmtp(run: Any) -> None:
     async def test(office: Any) -> None:
         ana = Address("ana", "example.org")
@@ -342,6 +365,7 @@ def test_a_full_mailbox_is_told_for_each_recipient_with_lmtp(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("1870 §6.1", "A declared size that a mailbox has no room for is 452 at its RCPT.")
 def test_a_full_mailbox_holds_up_nobody_else(run: Any) -> None:
     async def test(office: Any) -> None:
         ana = Address("ana", "example.org")
@@ -386,6 +410,7 @@ def test_the_journal_tells_of_accepted_and_of_refused_mail(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §3.8", "At shutdown idle sessions get 421; mail data under way is taken first.")
 def test_a_transaction_under_way_is_finished_when_the_server_closes(run: Any) -> None:
     async def test(office: Any) -> None:
         busy, idle = await office.client(), await office.client()
@@ -439,6 +464,7 @@ def test_content_that_the_disk_does_not_take_is_deferred(run: Any) -> None:
     run(test)
 
 
+@pytest.mark.rfc("2034 §4", "Each line of a reply carries the status code.")
 def test_replies_are_of_the_catalogue_of_forms() -> None:
     assert Reply.of(550, "no", "5.1.1").encode() == b"550 5.1.1 no\r\n"
     assert Reply.of(250, "a\nb", "2.0.0").encode() == b"250-2.0.0 a\r\n250 2.0.0 b\r\n"

@@ -13,6 +13,7 @@ TOWN = {
     "address": "town@example.org",
     "members": ["ana@example.org", "far@example.net"],
     "owner": "Boss@example.com",
+    "moved": None,
 }
 ADD = ("alias", "add", "town@example.org", "ana@example.org", "far@example.net")
 
@@ -23,7 +24,7 @@ def test_a_list_is_added_listed_and_shown_with_its_owner(office: Operator) -> No
         "town@example.org added: it stands for ana@example.org, far@example.net, as a list of Boss@example.com\n"
     )
     office.done("alias", "add", "all@example.org", "ana@example.org")
-    others = {"address": "all@example.org", "members": ["ana@example.org"], "owner": None}
+    others = {"address": "all@example.org", "members": ["ana@example.org"], "owner": None, "moved": None}
     assert office.json("alias", "list") == [others, TOWN]
     assert office.json("alias", "show", "town@example.org") == TOWN
     assert office.done("alias", "show", "town@example.org") == (
@@ -85,3 +86,37 @@ def test_a_list_and_its_owner_go_together(office: Operator, arguments: tuple[str
     result = office.run(*arguments)
     assert result.exit_code == 2 and result.stderr.count("\n") == 1
     assert office.json("alias", "list") == []
+
+
+@pytest.mark.rfc("5321 §3.4", "An operator says where a user has moved, and whether mail goes on to there.")
+@pytest.mark.parametrize(
+    ("option", "word", "told"),
+    [("--forward", "forwarded", "goes on to there"), ("--refuse", "refused", "is refused")],
+)
+def test_a_user_who_has_moved_is_told_of_listed_and_removed(
+    office: Operator, option: str, word: str, told: str
+) -> None:
+    said = office.done("alias", "moved", "old@example.org", "New@example.net", option)
+    assert said == f"old@example.org has moved to New@example.net: mail {told}, and clients are told\n"
+    record = {"address": "old@example.org", "members": ["New@example.net"], "owner": None, "moved": word}
+    assert office.json("alias", "list") == [record]
+    assert office.json("alias", "show", "old@example.org") == record
+    assert office.done("alias", "show", "old@example.org") == f"moved, mail is {word}\nNew@example.net\n"
+    assert office.done("alias", "list").splitlines()[1].split() == [
+        "old@example.org", "New@example.net", "(moved,", f"{word})",
+    ]  # fmt: skip
+    taken = office.refused("alias", "moved", "old@example.org", "new@example.net", option)
+    assert taken == "old@example.org is an alias already"
+    office.done("alias", "remove", "old@example.org", "--yes")
+    assert office.json("alias", "list") == []
+
+
+def test_moving_needs_one_of_both_ways_and_leads_nowhere_back(office: Operator) -> None:
+    result = office.run("alias", "moved", "old@example.org", "new@example.net")
+    assert result.exit_code == 2 and "--forward or --refuse" in result.stderr
+    assert office.refused("alias", "moved", "ana@example.org", "new@example.net", "--refuse").endswith(
+        "an account already"
+    )
+    office.done("alias", "add", "team@example.org", "old@example.org")
+    told = office.refused("alias", "moved", "old@example.org", "team@example.org", "--forward")
+    assert "would lead back to itself" in told and office.json("alias", "list")[0]["address"] == "team@example.org"

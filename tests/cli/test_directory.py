@@ -138,7 +138,12 @@ def test_an_alias_that_leads_back_to_itself_is_not_added(office: Operator) -> No
 def test_aliases_are_listed_shown_and_removed(office: Operator) -> None:
     office.done("alias", "add", "all@example.org", "ana@example.org", "luis@example.org")
     assert office.json("alias", "list") == [
-        {"address": "all@example.org", "members": ["ana@example.org", "luis@example.org"], "owner": None}
+        {
+            "address": "all@example.org",
+            "members": ["ana@example.org", "luis@example.org"],
+            "owner": None,
+            "moved": None,
+        }
     ]
     assert office.done("alias", "show", "all@example.org") == "ana@example.org\nluis@example.org\n"
     office.done("alias", "remove", "all@example.org", "--yes")

@@ -167,6 +167,7 @@ def test_two_envelopes_of_a_message_are_shown_apart(office: Operator, take_in: T
     assert text.index("account     none") < text.index("account     luis@example.org")
 
 
+@pytest.mark.rfc("3339", "Instants for machines are written so, in UTC.")
 def test_when_the_sender_hears_of_it_follows_the_settings(office: Operator, take_in: TakeIn) -> None:
     at = Instant(1_800_000_000.0)
     queue_id = IdSource.text(take_in(to=(), relay=FAR[:1], envelope={"accepted_at": at}))

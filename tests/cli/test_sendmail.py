@@ -42,6 +42,7 @@ def recipients(server: ScriptedServer) -> list[str]:
     return [command.split("<")[1].partition(">")[0] for command in server.commands if command.startswith("RCPT")]
 
 
+@pytest.mark.rfc("5322 §3.6", "`estafeta-sendmail` adds the fields that a message must have.")
 def test_a_bare_text_becomes_a_message(server: ScriptedServer, tmp_path: Path) -> None:
     config = tmp_path / "estafeta.toml"
     config.write_text('hostname = "mx.example.org"\n')
@@ -89,6 +90,7 @@ def test_the_null_reverse_path_is_kept(server: ScriptedServer) -> None:
     assert any(command.startswith("MAIL FROM:<>") for command in server.commands)
 
 
+@pytest.mark.rfc("3463 §3.2", "A refusal of an address has an exit code of its own.")
 @pytest.mark.parametrize(
     ("script", "code"),
     [

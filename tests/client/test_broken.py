@@ -120,6 +120,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.rfc("5321 §4.5.4.1", "Replies that came before a connection broke count.")
 @pytest.mark.parametrize(("script", "stage", "is_after_final_dot", "known"), STEPS)
 @pytest.mark.parametrize("is_silent", [False, True], ids=["closed", "silent"])
 def test_what_was_decided_before_it_broke_is_kept(

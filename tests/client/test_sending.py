@@ -79,6 +79,8 @@ def codes(result: SendResult) -> list[tuple[Verb, int]]:
 # Flights
 
 
+@pytest.mark.rfc("3030 §2", "The client sends a small message by BDAT in one flight with its envelope.")
+@pytest.mark.rfc("2920 §3.1", "MAIL, RCPT and a chunk go in one group.")
 def test_with_chunking_a_message_is_one_flight() -> None:
     server = Flights("PIPELINING CHUNKING", ["250 OK\n250 OK\n250 queued\n"] * 3)
 
@@ -162,6 +164,7 @@ def test_large_content_goes_in_chunks_and_all_are_answered() -> None:
     play(script, scene)
 
 
+@pytest.mark.rfc("3030 §2", "No chunk follows a refused one.")
 def test_no_chunk_follows_a_refused_one() -> None:
     script = (
         HELLO
@@ -260,6 +263,7 @@ def test_lmtp_chunks_wait_for_the_recipients_and_each_has_its_reply() -> None:
 # What the server must know
 
 
+@pytest.mark.rfc("3461 §5.2.1", "RET, ENVID, NOTIFY and ORCPT go on to a host that announces DSN.")
 def test_what_is_wanted_of_notifications_goes_with_the_envelope() -> None:
     server = Flights("PIPELINING CHUNKING DSN", ["250 OK\n250 OK\n250 queued\n"])
     sender = Sender(SENDER.reverse_path, ret=Ret.HDRS, envid="an id")
@@ -275,6 +279,7 @@ def test_what_is_wanted_of_notifications_goes_with_the_envelope() -> None:
     )
 
 
+@pytest.mark.rfc("1870 §6", "A message larger than the server announced is not sent.")
 def test_a_message_larger_than_announced_is_not_sent() -> None:
     async def scene(port: int) -> None:
         async with await connected(port) as client:
@@ -286,6 +291,7 @@ def test_a_message_larger_than_announced_is_not_sent() -> None:
     play(PIPELINING + QUIT, scene)
 
 
+@pytest.mark.rfc("6152 §3", "8-bit content is not sent to a host without 8BITMIME.")
 def test_eight_bit_content_is_not_sent_where_it_is_not_understood() -> None:
     async def scene(port: int) -> None:
         async with await connected(port) as client:
@@ -306,6 +312,7 @@ def test_eight_bit_content_is_announced_whatever_the_sender_thought() -> None:
     assert fly(server, scene)[0].startswith(b"MAIL FROM:<from@example.org> BODY=8BITMIME\r\n")
 
 
+@pytest.mark.rfc("1870 §6", "The client declares the size.")
 def test_a_size_that_the_sender_knows_is_said() -> None:
     server = Flights("PIPELINING CHUNKING SIZE", ["250 OK\n250 OK\n250 queued\n"])
 

@@ -64,6 +64,7 @@ def trusting(issued: Issued) -> ssl.SSLContext:
     return client_context(issued.authority)
 
 
+@pytest.mark.rfc("2920 §3.1", "The client groups MAIL, RCPT and DATA, and reads each reply.")
 def test_a_message_is_sent_in_one_group() -> None:
     script = (
         PIPELINING
@@ -295,6 +296,7 @@ def test_last_words_of_a_server_that_does_not_take_the_content_are_heard() -> No
     play(script, scene)
 
 
+@pytest.mark.rfc("5321 §4.5.3.2", "The client gives a silent server up after its time.")
 def test_a_silent_server_is_given_up() -> None:
     async def scene(port: int) -> None:
         client = await connected(port, timeouts=ClientTimeouts(command=0.05))
@@ -339,6 +341,7 @@ def test_what_cannot_be_sent_is_refused_and_the_connection_stays() -> None:
     play(PIPELINING + "C: NOOP\nS: 250 OK" + QUIT, scene)
 
 
+@pytest.mark.rfc("6152 §2", "The client says BODY=8BITMIME where the content has 8 bits.")
 def test_content_of_eight_bits_is_announced() -> None:
     script = (
         HELLO
@@ -381,6 +384,7 @@ def securing(mode: TlsMode, context: ssl.SSLContext | None) -> Callable[[int], A
 STARTTLS = HELLO + "S: 250-mx.example.net\nS: 250 STARTTLS\nC: STARTTLS\n"
 
 
+@pytest.mark.rfc("3207 §4.2", "After STARTTLS comes EHLO again.")
 @pytest.mark.parametrize("mode", [TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC])
 def test_after_starttls_comes_ehlo_again(mode: TlsMode, server_tls: ServerTls, trusting: ssl.SSLContext) -> None:
     script = Script(STARTTLS + "S: 220 go on\nTLS\nC: EHLO me.example.org\nS: 250 mx.example.net" + QUIT, server_tls)
@@ -394,6 +398,7 @@ def test_demanded_tls_that_is_not_offered_is_an_error(trusting: ssl.SSLContext) 
         play(STARTTLS + "S: 454 not now" + QUIT, securing(TlsMode.STARTTLS, trusting))
 
 
+@pytest.mark.rfc("7435", "Opportunistic TLS goes on in the clear where none is offered.")
 def test_opportunistic_tls_goes_without_it(trusting: ssl.SSLContext) -> None:
     assert not play(HELLO + "S: 250 mx.example.net" + QUIT, securing(TlsMode.OPPORTUNISTIC, trusting))
     assert not play(STARTTLS + "S: 454 not now" + QUIT, securing(TlsMode.OPPORTUNISTIC, trusting))
@@ -404,6 +409,7 @@ def test_a_certificate_that_is_not_trusted_is_an_error(server_tls: ServerTls) ->
         play(Script(STARTTLS + "S: 220 go on\nTLS", server_tls), securing(TlsMode.STARTTLS, None))
 
 
+@pytest.mark.rfc("3207 §4.2", "The client takes octets in the clear behind the reply to STARTTLS for an attack.")
 def test_octets_slipped_in_before_tls_are_an_error(server_tls: ServerTls, trusting: ssl.SSLContext) -> None:
     async def serve(stream: Stream) -> None:
         stream.set_deadline(5)
@@ -491,6 +497,7 @@ def log_in(server: LoginServer, tls: ServerTls | None, context: ssl.SSLContext |
     asyncio.run(run())
 
 
+@pytest.mark.rfc("5802 §6", "A login over TLS is bound to the channel.")
 def test_a_login_over_tls_is_bound_to_the_channel(server_tls: ServerTls, trusting: ssl.SSLContext) -> None:
     server = LoginServer("pencil", "LOGIN PLAIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS")
     log_in(server, server_tls, trusting)
@@ -509,6 +516,7 @@ def test_a_wrong_password_is_refused() -> None:
     assert refused.value.reply.code == 535
 
 
+@pytest.mark.rfc("5802 §9", "A server that does not know the password is not believed.")
 def test_a_server_that_does_not_know_the_password_is_not_believed() -> None:
     with pytest.raises(SaslError):
         log_in(LoginServer("pencil", "SCRAM-SHA-256", is_honest=False), None, None)

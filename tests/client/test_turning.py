@@ -147,6 +147,8 @@ class Customer:
                 self.engine.answer(self.engine.hello_reply("customer.example"))
             case events.Data():
                 self.engine.answer(Reply.of(354, "go on"))
+            case events.Bdat():
+                pass
             case events.Content(octets):
                 self.content += octets
             case events.Quit():

@@ -48,7 +48,10 @@ def described(table: type) -> dict[str, str]:
 
 def defaults(table: type) -> dict[str, Any]:
     if issubclass(table, BaseModel):
-        return {name: REQUIRED if field.is_required() else field.default for name, field in table.model_fields.items()}
+        return {
+            name: REQUIRED if field.is_required() else {} if field.default_factory is dict else field.default
+            for name, field in table.model_fields.items()
+        }
     assert dataclasses.is_dataclass(table)
     return {member.name: _default(member) for member in dataclasses.fields(table)}
 

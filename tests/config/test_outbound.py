@@ -64,6 +64,27 @@ def faults(tmp_path: Path, text: str) -> list[tuple[str, str]]:
             "is not an address (address has no domain)",
         ),
         ('[[gateway]]\nname = "x"\nkind = "smtp"', "gateway[0].host", "is missing"),
+        ("[promises]\nhold_for = 1000000000", "promises.hold_for", "is too large"),
+        ("[promises]\ndeliver_by_at_least = -1", "promises.deliver_by_at_least", "is too small: -1"),
+        ("[promises]\nheld_messages = 0", "promises.held_messages", "is too small: 0"),
+        ("[promises]\nhighest_priority = 10", "promises.highest_priority", "is too large"),
+        ("[promises]\nhighest_priority = -1", "promises.highest_priority", "is too small: -1"),
+        ('[promises]\npriority_policy = "no policy"', "promises.priority_policy", "is not the name of a policy"),
+        (
+            '[promises.highest_priorities]\n"ana@example.org" = 10',
+            'promises.highest_priorities."ana@example.org"',
+            "is too large: 10",
+        ),
+        (
+            '[promises.highest_priorities]\n"Ana@example.org" = 1',
+            'promises.highest_priorities."Ana@example.org"',
+            "is not written as it is compared",
+        ),
+        (
+            '[promises]\npriority_field_to = ["*", "Example.org"]',
+            "promises.priority_field_to[1]",
+            "is not written as it is compared",
+        ),
     ],
 )
 def test_a_fault_is_told_with_its_key(tmp_path: Path, text: str, key: str, problem: str) -> None:
@@ -87,6 +108,15 @@ level = "verify"
 names = [".example.com"]
 [notifications.languages]
 "@example.org" = "es"
+[promises]
+deliver_by_at_least = 0
+hold_for = 0
+priority_policy = "MIXER"
+highest_priority = 0
+priority_field_to = ["*", ".example.org"]
+[promises.highest_priorities]
+"@example.org" = -3
+"ana@example.org" = 9
 """
     assert faults(tmp_path, text) == []
 

@@ -72,6 +72,7 @@ mailbox = "captured@example.org"
     assert settings.route == (RouteRule("*", mailbox="captured@example.org"),)
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.8", "The settings do not let a limit go below 100 recipients.")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

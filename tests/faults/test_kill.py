@@ -52,6 +52,8 @@ def check(load: Load, server: RunningServer, what: str) -> None:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+@pytest.mark.rfc("5321 §4.1.1.4", "What was answered 250 after the final dot is kept, though the process is killed.")
+@pytest.mark.rfc("5321 §6.1", "What was accepted is in its mailboxes after a crash, once.")
 def test_what_was_answered_250_survives_kill_9(serve: Serve) -> None:
     server = serve(SETTINGS)
     load = Load(server.ports[ListenerKind.SMTP], server.account("ana"))

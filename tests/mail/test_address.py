@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from estafeta.mail.address import Address, AddressError, parse_domain, parse_local_part
 
 
+@pytest.mark.rfc("5321 §4.1.2", "Dot-strings, quoted strings and domains are read.")
+@pytest.mark.rfc("5321 §4.1.3", "Literals of IPv4, IPv6 and other kinds are read.")
 @pytest.mark.parametrize(
     ("text", "local_part", "domain"),
     [
@@ -32,6 +34,10 @@ def test_an_address_is_read(text: str, local_part: str, domain: str) -> None:
     assert Address.parse(text) == Address(local_part, domain)
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.2", "A domain of more than 255 octets is refused.")
+@pytest.mark.rfc("5321 §4.1.2", "What the grammar does not have is refused.")
+@pytest.mark.rfc("5321 §4.5.3.1.1", "A local-part of 256 octets is refused.")
+@pytest.mark.rfc("1035 §2.3.4", "A label of 64 octets is refused.")
 @pytest.mark.parametrize(
     "text",
     [
@@ -48,6 +54,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         Address.parse(text)
 
 
+@pytest.mark.rfc("5321 §4.1.2", "What is read is written so that it is read again.")
 @given(st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", codec="utf-8"), max_size=30))
 def test_what_is_read_is_written_so_that_it_is_read_again(text: str) -> None:
     try:
@@ -91,6 +98,7 @@ READ_ALL_THE_SAME = {
 }
 
 
+@pytest.mark.rfc("5321 §4.1.2", "An outside list of addresses is judged the same.")
 def test_the_outside_list_of_mailboxes_is_judged_the_same(suites: Path) -> None:
     # Display names and comments are header grammar (RFC 5322 §3.4), no paths.
     valid = [text for text in lines(suites / "address/mailbox_valid.txt") if not set(text) & set("<(")]

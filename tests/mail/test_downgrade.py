@@ -107,6 +107,7 @@ def tree(draw: st.DrawFn, depth: int = 0) -> bytes:
     return multipart(parts, subtype, boundary, preamble, is_closed=draw(st.booleans()))
 
 
+@pytest.mark.rfc("6152 §3", "Content converted for a 7-bit host decodes to the same.")
 @given(tree())
 def test_whoever_decodes_it_finds_the_same(message: bytes) -> None:
     message = b"From: ana@example.org\r\nMIME-Version: 1.0\r\n" + message
@@ -152,6 +153,8 @@ def test_whatever_it_is_the_result_is_fit_or_there_is_none(octets: bytes) -> Non
         assert to_seven_bit(converted) == converted
 
 
+@pytest.mark.rfc("2045 §6.7", "Text becomes quoted-printable.")
+@pytest.mark.rfc("2045 §6.8", "Other parts become base64.")
 def test_text_becomes_quoted_printable_and_other_parts_base64() -> None:
     text = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ncafé\r\n".encode()
     image = b"Content-Type: image/png\r\nContent-Transfer-Encoding: binary\r\n\r\n\x89PNG\x01"
@@ -165,6 +168,7 @@ def test_text_becomes_quoted_printable_and_other_parts_base64() -> None:
     assert b"8bit" not in converted and b"binary" not in converted
 
 
+@pytest.mark.rfc("2045 §6.4", "What is around a converted part is labelled anew.")
 def test_what_is_around_a_part_is_labelled_anew() -> None:
     inner = b"Subject: inner\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n\xe9\r\n"
     nested = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + inner
@@ -175,6 +179,7 @@ def test_what_is_around_a_part_is_labelled_anew() -> None:
     assert converted.endswith(b"\r\n\r\n=E9\r\n\r\n--bb--\r\n")
 
 
+@pytest.mark.rfc("1428", "8-bit text that names no charset becomes text in unknown-8bit.")
 def test_a_message_without_mime_gets_it_with_a_charset_that_says_nobody_knows() -> None:
     converted = to_seven_bit(b"Subject: old\r\n\r\ncaf\xe9\r\n")
     assert converted == (
@@ -190,6 +195,8 @@ def test_seven_bit_mail_is_the_same_object() -> None:
     assert to_seven_bit(message) is message
 
 
+@pytest.mark.rfc("5322 §2.1.1", "Lines that are too long for a host are wrapped.")
+@pytest.mark.rfc("5322 §2.2.3", "Fields that are too long are folded before a blank.")
 def test_long_lines_are_wrapped_softly_and_long_fields_folded() -> None:
     field = b"References:" + b" <12345678901234567890@example.org>" * 60
     message = field + b"\r\nMIME-Version: 1.0\r\n\r\n" + b"word " * 400 + b"\r\n"
@@ -206,6 +213,7 @@ def test_a_field_without_a_blank_to_fold_at_is_too_much() -> None:
         to_seven_bit(b"X-Token: " + b"x" * 1000 + b"\r\n\r\nhello\r\n")
 
 
+@pytest.mark.rfc("2046 §5.2.2", "`message/partial` that is not 7-bit cannot be converted.")
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
@@ -241,6 +249,7 @@ def test_a_wrapped_line_never_becomes_a_boundary() -> None:
     assert b"Content-Transfer-Encoding: base64" in converted
 
 
+@pytest.mark.rfc("2045 §6.8", "What is none of base64 is passed over.")
 def test_base64_with_octets_that_are_none_is_read_as_before() -> None:
     body = b64encode(b"attached" * 300)
     message = b"MIME-Version: 1.0\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n"
@@ -249,6 +258,7 @@ def test_base64_with_octets_that_are_none_is_read_as_before() -> None:
     assert decoded(converted) == decoded(message + body)
 
 
+@pytest.mark.rfc("6532 §3.7", "`message/global` is encoded whole.")
 def test_mail_in_utf8_within_mail_is_encoded_whole() -> None:
     # RFC 6532 §3.7: message/global may be encoded, for its header cannot be said in 7 bits.
     inner = "Subject: café\r\n\r\nhello\r\n".encode()
@@ -257,6 +267,7 @@ def test_mail_in_utf8_within_mail_is_encoded_whole() -> None:
     assert b"Content-Transfer-Encoding: quoted-printable\r\n\r\nSubject: caf=C3=A9\r\n" in converted
 
 
+@pytest.mark.rfc("1847 §2.1", "Parts of multipart/signed that are not 7-bit are converted too.")
 def test_signed_mail_is_converted_like_other() -> None:
     signed = b"Content-Type: text/plain; charset=utf-8\r\n\r\n\xc3\xa9\r\n"
     signature = b"Content-Type: application/pgp-signature\r\n\r\n-----BEGIN PGP SIGNATURE-----\r\n"
@@ -272,6 +283,7 @@ def test_a_field_said_twice_counts_once() -> None:
     assert converted.endswith(b"=E9\r\n")
 
 
+@pytest.mark.rfc("2046 §5.1.1", "Parts are bounded in depth and number.")
 def test_bombs_of_parts_are_told_and_cost_little() -> None:
     deep = b"\xe9\r\n"
     for number in range(MAX_DEPTH + 2):
@@ -299,3 +311,41 @@ def test_hostile_fields_take_no_long_time(hostile: bytes) -> None:
     with suppress(CannotDowngrade):
         to_seven_bit(hostile + b"\r\n\r\n\xe9\r\n")
     assert time.process_time() - began < 2
+
+
+BINARY_LEAF = b"Content-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+TEXT_LEAF = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+
+
+@pytest.mark.rfc("3030 §3", "Binary content is encoded for a host that does not take it, and is the same when decoded.")
+@given(st.binary(max_size=300), st.sampled_from([BINARY_LEAF, TEXT_LEAF]))
+@example(b"\r\n.\r\nMAIL FROM:<>\n.\n\0\r", TEXT_LEAF)
+def test_binary_parts_are_the_same_when_decoded(octets: bytes, header: bytes) -> None:
+    made = to_seven_bit(b"MIME-Version: 1.0\r\n" + header + octets, is_binary=True)
+    assert is_fit(made)
+    assert made.count(b"\n") == made.count(b"\r") == made.count(b"\r\n")
+    assert b"\0" not in made
+    assert email.message_from_bytes(made).get_payload(decode=True) == octets
+    assert to_seven_bit(made) == made
+
+
+def test_binary_parts_of_a_multipart_are_encoded_each_by_itself() -> None:
+    octets = bytes(range(256)) * 3
+    whole = (
+        b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\nbe\nfore\0\r\n--b\r\n'
+        + BINARY_LEAF
+        + octets
+        + b"\r\n--b\r\nContent-Type: text/plain\r\n\r\nas it is\r\n--b--\r\n"
+    )
+    with pytest.raises(CannotDowngrade):
+        to_seven_bit(whole)
+    made = to_seven_bit(whole, is_binary=True)
+    assert made.count(b"\n") == made.count(b"\r") == made.count(b"\r\n")
+    parts = [part.get_payload(decode=True) for part in email.message_from_bytes(made).walk()]
+    assert parts == [None, octets, b"as it is"]
+
+
+@pytest.mark.parametrize("header", [b"Subject: a\nb\r\n", b"Subject: a\0\r\n", b"Subject: \xff\r\n"])
+def test_a_binary_header_section_cannot_be_encoded(header: bytes) -> None:
+    with pytest.raises(CannotDowngrade):
+        to_seven_bit(header + b"\r\n\xff\n", is_binary=True)

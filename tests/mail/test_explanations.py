@@ -260,6 +260,9 @@ def test_every_text_is_there_in_every_language_and_is_used() -> None:
     assert not set(TEXTS[Language.EN].values()) & set(TEXTS[Language.ES].values())
 
 
+@pytest.mark.rfc("3463 §3", "Every registered status code is explained to people.")
+@pytest.mark.rfc("7372", "Its status codes are explained to people.")
+@pytest.mark.rfc("8617", "Its status code is explained to people.")
 @pytest.mark.parametrize("detail", range(31))
 @pytest.mark.parametrize("subject", range(8))
 def test_every_registered_status_has_an_explanation(subject: int, detail: int) -> None:

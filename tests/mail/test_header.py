@@ -24,6 +24,7 @@ MESSAGE = (
 )
 
 
+@pytest.mark.rfc("5322 §2.2", "The header section is found and read up to its end.")
 def test_facts_are_of_the_header_section_alone() -> None:
     facts = header_facts(MESSAGE)
     assert (facts.message_id, facts.has_date, facts.hops) == ("<one@example.org>", False, 2)
@@ -39,6 +40,7 @@ def test_the_size_of_odd_header_sections(content: bytes, size: int) -> None:
     assert header_facts(content).size == size
 
 
+@pytest.mark.rfc("5322 §3.6.2", "Addresses in From are read.")
 def test_fields_are_unfolded_and_decoded_for_people() -> None:
     assert [found.name for found in fields(MESSAGE)] == [
         "Received",
@@ -77,10 +79,13 @@ def test_whatever_the_octets_facts_are_found_without_error(octets: bytes) -> Non
     authors(octets)
 
 
+@pytest.mark.rfc("5322 §3.3", "Dates are written so that another reader reads them.")
 def test_dates_are_read_back_by_another_reader() -> None:
     assert parsedate_to_datetime(date_time(1_700_000_000.7)).timestamp() == 1_700_000_000
 
 
+@pytest.mark.rfc("3848", "The `with` word says whether the session was extended, secured and logged in.")
+@pytest.mark.rfc("6531 §4.3", "With SMTPUTF8 the `with` word is one of UTF8SMTP and its kin.")
 @pytest.mark.parametrize(
     ("flags", "word"),
     [
@@ -99,6 +104,7 @@ def test_the_protocol_word_is_that_of_rfc_3848_and_6531(flags: dict[str, bool], 
     assert protocol_word(**(defaults | flags)) == word
 
 
+@pytest.mark.rfc("5321 §4.4", "Received stays one field, whatever the client calls itself.")
 @given(st.text(max_size=300), st.one_of(st.none(), st.text(max_size=50)))
 def test_a_received_field_is_one_field_whatever_the_client_calls_itself(hello: str, tls: str | None) -> None:
     octets = received(
@@ -110,6 +116,7 @@ def test_a_received_field_is_one_field_whatever_the_client_calls_itself(hello: s
     assert str(message["Received"]).endswith("Thu, 1 Jan 1970 00:00:00 +0000")
 
 
+@pytest.mark.rfc("5321 §4.4", "Return-Path has the reverse-path, or <>.")
 def test_return_path_names_the_reverse_path_or_nothing() -> None:
     assert return_path(NULL_REVERSE_PATH) == b"Return-Path: <>\r\n"
     assert return_path(ReversePath(Address("a b", "example.org"))) == b'Return-Path: <"a b"@example.org>\r\n'

@@ -22,6 +22,10 @@ addresses = st.builds(
 )
 
 
+@pytest.mark.rfc("3834 §2", "Precedence says that the mail is a list's.")
+@pytest.mark.rfc("2369 §3.4", "List-Post names the list's address.")
+@pytest.mark.rfc("2369 §3.5", "List-Owner names its owner.")
+@pytest.mark.rfc("2369 §3.2", "List-Unsubscribe says how to leave.")
 def test_the_fields_of_a_list_are_those_that_mail_programs_know() -> None:
     assert list_fields(TEAM).decode() == (
         "List-Id: <team.example.org>\r\n"
@@ -32,6 +36,7 @@ def test_the_fields_of_a_list_are_those_that_mail_programs_know() -> None:
     )
 
 
+@pytest.mark.rfc("6068 §2", "Addresses in List fields are percent-encoded.")
 @given(addresses, addresses)
 def test_no_address_leaves_its_place_in_the_fields(address: Address, owner: Address) -> None:
     found = list_fields(Listed(address, owner))
@@ -46,6 +51,7 @@ def test_no_address_leaves_its_place_in_the_fields(address: Address, owner: Addr
         assert url.scheme == "mailto" and unquote(url.path) == str(wanted)
 
 
+@pytest.mark.rfc("2919 §3", "A List-Id is a dot-atom.")
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
@@ -67,6 +73,7 @@ def test_lists_with_different_addresses_have_different_ids(one: Address, other: 
     assert (list_id(one) == list_id(other)) is (one == other)
 
 
+@pytest.mark.rfc("2919 §6", "A post that comes back to its list is known by its List-Id.")
 @given(addresses)
 def test_a_post_that_went_through_the_list_is_known_again(address: Address) -> None:
     listed = Listed(address, TEAM.owner)
@@ -75,6 +82,7 @@ def test_a_post_that_went_through_the_list_is_known_again(address: Address) -> N
     assert not is_from_list(head, Listed(Address("other", "example.net"), TEAM.owner))
 
 
+@pytest.mark.rfc("2919 §6", "Ids are compared without regard to case.")
 @pytest.mark.parametrize(
     "field",
     [
@@ -89,6 +97,7 @@ def test_the_id_is_found_however_it_is_written(field: bytes) -> None:
     assert is_from_list(b"Subject: x\r\n" + field + b"\r\n\r\n", TEAM)
 
 
+@pytest.mark.rfc("2919 §6", "What only looks like the id is another list.")
 @pytest.mark.parametrize(
     "head",
     [

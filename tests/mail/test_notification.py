@@ -130,6 +130,8 @@ def returned_of(composed: ComposedNotification) -> tuple[str, bytes]:
     return list(message.iter_parts())[2].get_content_type(), octets
 
 
+@pytest.mark.rfc("3464 §2.3", "A failure is told field by field.")
+@pytest.mark.rfc("3834 §5", "Notifications are marked as Auto-Submitted.")
 def test_a_failure_is_told_field_by_field() -> None:
     composed = compose(report(received_from="laptop.example.org", queue_id="0abc", envid="E 1+2"))
     message = parsed(composed)
@@ -173,6 +175,7 @@ def test_people_read_what_happened_and_why_and_what_to_do() -> None:
     assert text.endswith("mx.example.org, the mail server that carries your mail")
 
 
+@pytest.mark.rfc("2047", "Subjects beyond ASCII are written in encoded words.")
 def test_people_are_told_in_spanish() -> None:
     composed = compose(report(language=Language.ES))
     message = parsed(composed)
@@ -188,6 +191,7 @@ def test_people_are_told_in_spanish() -> None:
     assert composed.octets.isascii()
 
 
+@pytest.mark.rfc("3461 §6.3", "ENVID and ORCPT are there as they were said.")
 def test_what_was_asked_to_be_kept_end_to_end_is_there_as_it_was_said() -> None:
     # RFC 3461 §6.3 (a), (d): decoded from xtext.
     original = OriginalRecipient("rfc822", "Bob+lists=x@Example.NET")
@@ -293,6 +297,8 @@ def test_the_subject_says_what_happened(action: Action, start: str) -> None:
     assert parsed(composed)["Subject"] == start
 
 
+@pytest.mark.rfc("6522 §4", "The header alone is text/rfc822-headers.")
+@pytest.mark.rfc("6522 §3", "The message comes back whole, or its header alone.")
 def test_the_message_comes_back_whole_or_its_header_alone() -> None:
     assert returned_of(compose(report())) == ("message/rfc822", ORIGINAL)
     kind, octets = returned_of(compose(report(returned=HEADER, is_full=False)))
@@ -316,6 +322,8 @@ def test_a_header_in_no_known_charset_comes_back_readable() -> None:
     assert returned_of(compose(report(returned=header + b"x\r\n"))) == ("message/rfc822", header + b"x\r\n")
 
 
+@pytest.mark.rfc("6533 §3", "An address in UTF-8 is told with the type utf-8.")
+@pytest.mark.rfc("6533 §4.1", "Fields in UTF-8 go in message/global-delivery-status.")
 def test_addresses_in_utf8_are_told_by_the_types_for_them() -> None:
     # RFC 6533 §4.
     original = "Subject: Año\r\nMessage-ID: <x@y>\r\n\r\nhola\r\n".encode()
@@ -340,6 +348,7 @@ def test_addresses_in_utf8_are_told_by_the_types_for_them() -> None:
     assert (kind, octets) == ("message/global-headers", original[:-8])
 
 
+@pytest.mark.rfc("6533 §4.5", "A host for 7-bit mail can take it all.")
 def test_a_host_for_7_bit_mail_can_take_it_all() -> None:
     # RFC 6533 §4.5: in that case what is in UTF-8 is encoded.
     original = "Subject: Año\r\n\r\nseñor\r\n".encode()
@@ -363,6 +372,7 @@ def test_words_in_utf8_do_not_leave_ascii_where_the_address_is_plain() -> None:
     assert "> 550 5.1.1 usuário não existe" in letter_of(composed)
 
 
+@pytest.mark.rfc("3461 §9.2", "A reply of many lines is transcribed line by line.")
 def test_a_reply_of_many_lines_is_transcribed_line_by_line() -> None:
     reply = Reply.of(550, "The email account that you tried to reach does not exist. Please check it.\nBye", "5.1.1")
     composed = compose(report(failed(reply=reply)))
@@ -487,6 +497,7 @@ _recipients = st.builds(
 )
 
 
+@pytest.mark.rfc("3464 §2", "Any report is read back with exactly its recipients.")
 @given(
     st.lists(_recipients, min_size=1, max_size=5).map(tuple),
     st.one_of(

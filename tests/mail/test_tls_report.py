@@ -53,6 +53,7 @@ def rows_of(sample: dict[str, Any]) -> list[tuple[str, str, int]]:
     return rows
 
 
+@pytest.mark.rfc("8460 §4", "A report has the form of a foreign reporter's.")
 @pytest.mark.parametrize("name", ["rpt01.json", "rpt02.json"])
 def test_a_sample_is_written_as_its_reporter_wrote_it(name: str, suites: Path) -> None:
     sample = json.loads((suites / "reports" / "tlsrpt" / name).read_text())
@@ -99,6 +100,8 @@ def test_of_very_many_failures_the_most_frequent_are_told_and_all_counted() -> N
     )
 
 
+@pytest.mark.rfc("8460 §5.3", "The mail is read by others.")
+@pytest.mark.rfc("8689 §3", "A report says TLS-Required: No, so that it gets through although TLS fails.")
 def test_the_mail_is_read_by_others() -> None:
     report = report_json(FACTS, [(AppliedPolicy(PolicyKind.NONE, "company-y.example").text(), "", 5)] * 3)
     octets = report_mail(FACTS, compressed(report), to=Address.parse("tls@reports.example"), at=1_459_560_000.0)

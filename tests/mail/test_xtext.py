@@ -11,6 +11,7 @@ from estafeta.mail.xtext import from_unitext, from_xtext, to_unitext, to_xtext
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@pytest.mark.rfc("3461 §4", "Any text comes back out of xtext.")
 @given(ANY)
 def test_any_text_comes_back_out_of_xtext(text: str) -> None:
     encoded = to_xtext(text)
@@ -26,6 +27,7 @@ def test_any_text_comes_back_out_of_unitext(text: str, utf8: bool) -> None:
     assert utf8 or encoded.isascii()
 
 
+@pytest.mark.rfc("6533 §3", "Unitext is as the standard writes it.")
 @pytest.mark.parametrize(
     ("text", "ascii_form", "utf8_form"),
     [
@@ -43,6 +45,7 @@ def test_the_plain_form_of_an_address_in_utf8_is_read_as_it_stands() -> None:
     assert from_unitext('"jos\u00e9\\"x"+tag@example.org') == '"jos\u00e9\\"x"+tag@example.org'
 
 
+@pytest.mark.rfc("3461 §4", "What is no xtext is refused.")
 @pytest.mark.parametrize("text", ["a b", "a=b", "+", "+4", "+4g", "+4a", "a+2", "é", "a\r\nb"])
 def test_what_is_no_xtext_is_refused(text: str) -> None:
     with pytest.raises(ValueError):

@@ -102,6 +102,11 @@ def certify(
 
 
 def _general(name: str) -> x509.GeneralName:
+    if "@" in name and name.isascii():
+        return x509.RFC822Name(name)
+    if "@" in name:  # RFC 9598 §3: SmtpUTF8Mailbox, a UTF8String
+        octets = name.encode()
+        return x509.OtherName(ObjectIdentifier("1.3.6.1.5.5.7.8.9"), bytes((0x0C, len(octets))) + octets)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

@@ -21,6 +21,7 @@ from estafeta.net.tls import ServerTls
 NAMES = ["mail.example.org", "localhost", "127.0.0.1", "::1"]
 
 
+@pytest.mark.rfc("5280 §4.2", "The trial's certificates pass a strict verifier.")
 def test_the_strict_verifier_of_cryptography_accepts_the_chain(tmp_path: Path) -> None:
     issued = issue(tmp_path, NAMES)
     leaf, authority = x509.load_pem_x509_certificates(issued.certificate.read_bytes())

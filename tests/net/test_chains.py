@@ -95,6 +95,7 @@ def handshake(folder: Path, ca_file: Path, chain: tuple[Certified, ...]) -> TlsE
     return None
 
 
+@pytest.mark.rfc("5280 §6", "A good chain is accepted here and by OpenSSL.")
 @pytest.mark.parametrize("what", GOOD)
 def test_a_good_chain_is_accepted_here_and_by_openssl(what: str, tmp_path: Path, ca_file: Path) -> None:
     chain = GOOD[what]
@@ -103,6 +104,7 @@ def test_a_good_chain_is_accepted_here_and_by_openssl(what: str, tmp_path: Path,
     assert name in (MX, "*.example.org")
 
 
+@pytest.mark.rfc("5280 §6", "A chain with a fault is refused for it.")
 @pytest.mark.parametrize("what", BAD)
 def test_a_bad_chain_is_refused_for_the_fault_that_openssl_finds(what: str, tmp_path: Path, ca_file: Path) -> None:
     chain, fault = BAD[what]

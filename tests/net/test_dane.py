@@ -64,6 +64,7 @@ def test_dane_ee_knows_the_leaf(text: str, leaf: Certified, middle: Certified) -
     assert refusal([record(text, middle)], leaf, middle).fault is CertificateFault.TLSA
 
 
+@pytest.mark.rfc("7672 §3.1.1", "DANE-EE asks neither for the name nor for the dates.")
 def test_dane_ee_asks_neither_for_the_name_nor_for_the_dates() -> None:
     expired = certify("somebody", names=("elsewhere.example",), days=(-800, -400))
     assert check([record("3 1 1", expired)], expired) == "DANE-EE 3 1 1"
@@ -81,6 +82,7 @@ def test_dane_ta_knows_the_authority(text: str, leaf: Certified, middle: Certifi
     assert refusal([record(text, leaf)], leaf, middle, root).fault is CertificateFault.TLSA
 
 
+@pytest.mark.rfc("7671 §5.2.2", "An anchor has to be shown, unless the record is the anchor itself.")
 def test_an_anchor_has_to_be_shown_unless_the_record_is_the_anchor(
     leaf: Certified, middle: Certified, root: Certified
 ) -> None:
@@ -116,6 +118,7 @@ def test_a_signature_that_does_not_hold_makes_no_chain(root: Certified) -> None:
     assert refusal([record("2 1 0", root)], leaf, root).fault is CertificateFault.TLSA
 
 
+@pytest.mark.rfc("7672 §3.2.2", "Below an anchor the name counts.")
 def test_below_an_anchor_the_name_counts(middle: Certified) -> None:
     anchor = [record("2 1 1", middle)]
     for names in [(MX,), ("example.org",), ("*.example.org",), ("other.example", MX), ("MX.Example.ORG",)]:
@@ -140,6 +143,7 @@ def test_below_an_anchor_the_dates_count_in_the_whole_chain(root: Certified) -> 
     assert refused.fault is CertificateFault.EXPIRED and "expired on 2026-05-31" in str(refused)
 
 
+@pytest.mark.rfc("5280 §6.1.4", "Only authorities sign, and only as deep as they may.")
 def test_only_authorities_sign_and_only_as_deep_as_they_may(root: Certified) -> None:
     anchor = [record("2 0 1", root)]
     for middle in (
@@ -167,6 +171,7 @@ def test_a_leaf_for_clients_only_and_a_leaf_not_understood_are_refused(root: Cer
     assert "1.3.6.1.4.1.32473.1 is unknown" in str(refusal(anchor, strange, root))
 
 
+@pytest.mark.rfc("5280 §4.2.1.10", "An authority speaks only for the names it may.")
 @pytest.mark.parametrize(
     ("permitted", "excluded", "holds"),
     [
@@ -216,11 +221,13 @@ def test_an_unusable_record_says_nothing(unusable: TlsaRecord, leaf: Certified, 
     assert check([unusable, record("3 1 1", leaf)], leaf, middle) == "DANE-EE 3 1 1"
 
 
+@pytest.mark.rfc("7672 §3.1.3", "The usages PKIX-TA and PKIX-EE do not count.")
 def test_pkix_usages_that_would_match_do_not_count(leaf: Certified, middle: Certified) -> None:
     for text in ("1 1 1", "0 0 1"):
         assert refusal([record(text, leaf), record(text, middle)], leaf, middle).fault is CertificateFault.TLSA
 
 
+@pytest.mark.rfc("7671 §9", "Of two digests the stronger counts.")
 def test_of_two_digests_the_stronger_counts(leaf: Certified, middle: Certified) -> None:
     # RFC 7671 §9: the weaker one would be the way in once it is broken.
     wrong = TlsaRecord(3, 1, 2, bytes(64))

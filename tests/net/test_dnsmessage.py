@@ -49,6 +49,9 @@ def read(message: dns.message.Message, question: Question = MX) -> Response:
     return found
 
 
+@pytest.mark.rfc("3225 §3", "The flag DO is set where it is asked for.")
+@pytest.mark.rfc("6840 §5.7", "AD is set in questions.")
+@pytest.mark.rfc("6891 §6.1.2", "A question says how large an answer may be.")
 @pytest.mark.parametrize("wants_ad", [False, True])
 def test_a_question_is_what_others_read(wants_ad: bool) -> None:
     message = dns.message.from_wire(MX.encode(wants_ad=wants_ad))
@@ -65,6 +68,7 @@ def test_signatures_and_strange_records_in_an_answer_are_passed_over() -> None:
     assert [each.rdtype for each in read(response(*records)).answers] == [RdataType.MX]
 
 
+@pytest.mark.rfc("6891 §6.1.3", "A response code above 15 is read from the OPT record.")
 def test_a_response_code_above_fifteen_is_read_from_the_opt_record() -> None:
     message = response()
     message.use_edns(0)
@@ -87,6 +91,7 @@ def test_an_extended_error_is_told(option: dns.edns.Option, told: str) -> None:
     assert read(message).extended_error == told
 
 
+@pytest.mark.rfc("6698 §2.1", "TLSA records are taken as they are, beside one of a wrong length too.")
 def test_tlsa_records_are_taken_as_they_are_also_beside_one_of_a_wrong_length() -> None:
     octets = response(f"example.org. 300 TLSA 3 1 1 {'ab' * 32}", question=TLSA).to_wire()
     odd = b"\xc0\x0c" + struct.pack("!HHIH", RdataType.TLSA, 1, 300, 5) + b"\2\0\1\xaa\xbb"
@@ -107,6 +112,7 @@ def test_more_records_than_any_honest_set_has_are_not_looked_at() -> None:
         read(owners(MAX_RECORDS))
 
 
+@pytest.mark.rfc("1035 §4.1.1", "A server that fails may leave the question out.")
 def test_a_failing_server_may_forget_the_question() -> None:
     message = response()
     message.set_rcode(dns.rcode.SERVFAIL)
@@ -144,6 +150,7 @@ def test_records_that_are_broken_or_missing_are_told(octets: bytes) -> None:
         read_response(octets, TLSA if octets.startswith(TLSA_HEAD) else MX)
 
 
+@pytest.mark.rfc("1035 §4", "Whatever follows the question is read, or told to be unreadable.")
 @given(st.binary(max_size=200))
 @example(b"\xc0\x1d")
 def test_whatever_follows_the_question_is_read_or_told_to_be_unreadable(tail: bytes) -> None:
@@ -155,6 +162,7 @@ def test_whatever_follows_the_question_is_read_or_told_to_be_unreadable(tail: by
         assert isinstance(found, Response)
 
 
+@pytest.mark.rfc("1035 §4.1.1", "What has not the id of the question is no response.")
 @given(st.binary(max_size=100))
 def test_octets_of_anybody_are_no_response(octets: bytes) -> None:
     if octets[:2] != HEAD[:2]:

@@ -60,6 +60,8 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/
 PLAIN = b"HTTP/1.1 200 OK\r\n"
 
 
+@pytest.mark.rfc("9110 §15.2", "Answers of 1yz before the one that counts are passed over.")
+@pytest.mark.rfc("9112 §6.3", "Bodies are read by their length, in chunks and to the end.")
 @pytest.mark.parametrize(
     ("says", "body"),
     [
@@ -88,6 +90,7 @@ def test_each_form_of_body_is_read(says: bytes, body: bytes, run: Run, folder: P
     run(main())
 
 
+@pytest.mark.rfc("9112 §6.1", "An answer with a length and chunks too is refused.")
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
@@ -124,6 +127,8 @@ def test_what_is_too_much_or_no_answer_is_refused(says: bytes, reason: str, run:
     run(main())
 
 
+@pytest.mark.rfc("8461 §3.3", "A redirect is not followed.")
+@pytest.mark.rfc("9110 §15.4", "A redirect is given as it is.")
 def test_a_redirect_is_given_as_it_is_and_not_followed(run: Run, folder: Path) -> None:
     async def main() -> None:
         says = answer("", "text/plain", "301 Moved", f"Location: https://{HOST}/elsewhere")

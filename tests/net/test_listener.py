@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from estafeta.net.authority import Issued
 from estafeta.net.errors import ConnectionLost
-from estafeta.net.listener import ConnectionLimits, listen
+from estafeta.net.listener import ConnectionLimits, Room, listen
 from estafeta.net.stream import SocketStream, connect
 from estafeta.net.tls import ServerTls, client_context
 
@@ -38,6 +38,7 @@ async def until_end(stream: SocketStream) -> bytes:
     return b"".join(parts)
 
 
+@pytest.mark.rfc("5321 §3.1", "A client with too many connections is refused at its next one.")
 def test_one_client_over_its_limit_is_refused_until_another_of_its_connections_ends(run: Run) -> None:
     async def main() -> None:
         listener = await listen("127.0.0.1", 0, greet_and_wait, limits=NOBODY_EXEMPT, refuse=REFUSE)
@@ -339,3 +340,20 @@ def test_a_process_out_of_files_accepts_again_when_it_has_some(loop: str) -> Non
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert done.stdout.strip() == "220 ready", done.stderr
+
+
+def test_listeners_that_share_a_room_take_no_more_together_than_it_has(run: Run) -> None:
+    async def main() -> None:
+        room = Room(3)
+        one, two = [await listen("127.0.0.1", 0, greet_and_wait, refuse=REFUSE, room=room) for _ in range(2)]
+        streams, told = [], []
+        for port in (one.port, one.port, two.port, two.port, one.port):
+            streams.append(await connect("127.0.0.1", port))
+            told.append(await streams[-1].receive())
+        assert told == [b"220 ready\r\n"] * 3 + [REFUSE] * 2
+        for stream in streams:
+            await stream.close()
+        assert await one.drain(5) and await two.drain(5)
+        assert room.taken == 0
+
+    run(main())

@@ -65,6 +65,7 @@ def test_servers_given_are_asked_whatever_the_file_says(tmp_path: Path) -> None:
     assert nameservers("192.0.2.9", resolv_conf=file).servers == ("192.0.2.9",)
 
 
+@pytest.mark.rfc("4035", "Only servers that are all on this machine are believed by default.")
 @pytest.mark.parametrize(
     ("servers", "expected"),
     [

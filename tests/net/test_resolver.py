@@ -54,6 +54,7 @@ def status(answer: Answer[Any]) -> tuple[DnsStatus, float]:
 # Records as values
 
 
+@pytest.mark.rfc("1035 §3.3.9", "An MX record gives its preference and its exchange.")
 def test_records_of_each_type_come_as_values(run: Run) -> None:
     say = records(
         "example.org. 300 MX 20 MX2.Example.org.",
@@ -85,6 +86,7 @@ def test_records_of_each_type_come_as_values(run: Run) -> None:
 # What is not there
 
 
+@pytest.mark.rfc("2308 §2", "No such name, no data and failure are different.")
 def test_no_name_no_data_and_failure_are_different(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         return {
@@ -104,6 +106,7 @@ def test_no_name_no_data_and_failure_are_different(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("2308 §5", "A denial is kept as the SOA says, an hour at most.")
 @pytest.mark.parametrize(
     ("ttl", "minimum", "kept"), [(900, 60, 60), (30, 3600, 30), (86400, 86400, 3600), (2**31 - 1, 2**31 - 1, 3600)]
 )
@@ -120,6 +123,7 @@ def test_a_denial_is_kept_as_the_soa_says_an_hour_at_most(run: Run, ttl: int, mi
     run(main())
 
 
+@pytest.mark.rfc("2308 §5", "A denial without SOA is not kept.")
 def test_a_denial_without_soa_is_not_kept(run: Run) -> None:
     async def main() -> None:
         async with dns_server(lambda asked: [reply(asked).to_wire()]) as server, asking(server) as resolver:
@@ -157,6 +161,7 @@ def test_a_name_with_odd_octets_is_asked_for_as_it_is(run: Run) -> None:
 # Aliases
 
 
+@pytest.mark.rfc("1034 §3.6.2", "Aliases in the answer are followed.")
 def test_aliases_in_the_answer_are_followed(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         message = reply(
@@ -178,6 +183,7 @@ def test_aliases_in_the_answer_are_followed(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("1034 §3.6.2", "Aliases that leave the answer are asked for.")
 def test_aliases_that_leave_the_answer_are_asked_for(run: Run) -> None:
     say = records("www.example.org. 300 CNAME a.example.org.", "a.example.org. 40 CNAME b.example.net.", A)
 
@@ -190,6 +196,7 @@ def test_aliases_that_leave_the_answer_are_asked_for(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("6604 §2", "NXDOMAIN is of the last name of a chain.")
 @pytest.mark.parametrize(
     ("rcode", "expected"), [(dns.rcode.NXDOMAIN, DnsStatus.NO_NAME), (dns.rcode.NOERROR, DnsStatus.NO_DATA)]
 )
@@ -218,6 +225,7 @@ def test_aliases_in_a_circle_are_a_failure(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("1034 §3.6.2", "A chain of aliases has a limit.")
 @pytest.mark.parametrize(("length", "expected"), [(MAX_CHAIN, DnsStatus.FOUND), (MAX_CHAIN + 1, DnsStatus.FAILED)])
 def test_a_chain_of_aliases_has_a_limit(run: Run, length: int, expected: DnsStatus) -> None:
     links = [f"a{n}.example.org. 300 CNAME a{n + 1}.example.org." for n in range(length)]
@@ -261,6 +269,8 @@ def test_a_ttl_beyond_reason_is_a_day_and_one_of_zero_is_for_once(run: Run) -> N
     run(main())
 
 
+@pytest.mark.rfc("2308 §7", "A failure is remembered for seconds, and then asked about again.")
+@pytest.mark.rfc("9520 §3.2", "A failure is kept for seconds.")
 def test_a_failure_is_kept_for_seconds(run: Run) -> None:
     async def main() -> None:
         clock = Clock()
@@ -466,6 +476,7 @@ def test_a_server_that_is_no_address_is_a_failure(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("8914 §4", "Why an answer failed validation is told in words.")
 def test_why_an_answer_failed_validation_is_told(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         message = reply(asked, rcode=dns.rcode.SERVFAIL)
@@ -479,6 +490,7 @@ def test_why_an_answer_failed_validation_is_told(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("2308 §2.2.1", "A referral is a failure, not a denial.")
 def test_a_server_that_does_not_resolve_for_others_is_a_failure(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         return [reply(asked, authority=("org. 900 NS a0.org.afilias-nst.info.",)).to_wire()]
@@ -491,6 +503,7 @@ def test_a_server_that_does_not_resolve_for_others_is_a_failure(run: Run) -> Non
     run(main())
 
 
+@pytest.mark.rfc("2308 §2.1", "A denial may name other servers.")
 def test_a_denial_may_name_other_servers(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:  # RFC 2308 §2.1, type 4
         authority = ("org. 900 NS a0.org.afilias-nst.info.",)
@@ -514,6 +527,7 @@ def test_a_name_that_exists_and_does_not_is_a_failure(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("6891 §7", "A server that answers FORMERR is asked without EDNS.")
 def test_a_server_that_knows_no_edns_is_asked_without(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         return failing(dns.rcode.FORMERR)(asked) if asked.message.edns == 0 else records(MX)(asked)
@@ -529,6 +543,7 @@ def test_a_server_that_knows_no_edns_is_asked_without(run: Run) -> None:
 # Octets that are not the answer
 
 
+@pytest.mark.rfc("5452 §9.1", "What answers another question is passed over.")
 def test_what_is_no_answer_to_the_question_is_passed_over(run: Run) -> None:
     evil = "example.org. 300 MX 10 evil.example.net."
 
@@ -549,6 +564,7 @@ def test_what_is_no_answer_to_the_question_is_passed_over(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("5452 §9.2", "A stranger cannot answer in place of the server.")
 def test_a_stranger_cannot_answer_in_place_of_the_server(run: Run) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 0))
@@ -596,6 +612,7 @@ def truncated(over_tcp: Say) -> Say:
     return say
 
 
+@pytest.mark.rfc("7766 §5", "A truncated answer is asked for over TCP.")
 def test_a_truncated_answer_is_asked_for_over_tcp(run: Run) -> None:
     many = [f"example.org. 300 MX {n} a-long-name-for-an-exchange-{n}.example.org." for n in range(100)]
 
@@ -607,6 +624,7 @@ def test_a_truncated_answer_is_asked_for_over_tcp(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("7766 §5", "What fails over TCP is a failure.")
 def test_what_fails_over_tcp_is_a_failure(run: Run) -> None:
     def other(asked: Asked) -> list[bytes]:
         return [reply(Asked(dns.message.make_query("example.net", "MX", id=asked.message.id))).to_wire()]
@@ -631,6 +649,7 @@ def test_what_fails_over_tcp_is_a_failure(run: Run) -> None:
 # Authentic answers
 
 
+@pytest.mark.rfc("7672 §2.2", "A server on this machine is believed on DNSSEC, unless the settings believe nobody.")
 @pytest.mark.parametrize(
     ("trust", "expected"), [(TrustAd.LOOPBACK, True), (TrustAd.ALWAYS, True), (TrustAd.NEVER, False)]
 )
@@ -660,6 +679,7 @@ def test_a_denial_can_be_authentic(run: Run) -> None:
     run(main())
 
 
+@pytest.mark.rfc("4035 §3.2.3", "A chain of answers is authentic only as a whole.")
 def test_a_chain_is_authentic_only_as_a_whole(run: Run) -> None:
     def say(asked: Asked) -> list[bytes]:
         if asked.text == "A signed.example.org":

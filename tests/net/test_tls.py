@@ -62,6 +62,7 @@ def test_the_facts_are_the_certificates(issued: Issued) -> None:
     assert tls.channel_binding == hashlib.sha256(der).digest() == end_point_binding(der)
 
 
+@pytest.mark.rfc("5929 §4.1", "The binding uses the hash function of the certificate's signature.")
 def test_the_binding_uses_the_hash_of_the_signature() -> None:
     key = ec.generate_private_key(ec.SECP384R1())
     der = self_signed(key, hashes.SHA384()).public_bytes(serialization.Encoding.DER)
@@ -146,6 +147,7 @@ def test_a_key_with_a_password_is_an_error_and_not_a_question(issued: Issued, tm
         tls.reload()
 
 
+@pytest.mark.rfc("8314 §4.1", "The oldest version of the settings holds.")
 @pytest.mark.parametrize(("minimum", "works"), [("1.2", True), ("1.3", False)])
 def test_the_minimum_version_holds(run: Run, issued: Issued, minimum: MinimumTls, works: bool) -> None:
     async def main() -> None:
@@ -171,6 +173,7 @@ def test_an_authority_file_that_is_none_is_named(tmp_path: Path) -> None:
         client_context(tmp_path / "none.pem")
 
 
+@pytest.mark.rfc("6125 §6.4.3", "A wildcard stands for one whole label.")
 @pytest.mark.parametrize(
     ("has", "wanted", "fits"),
     [
@@ -201,6 +204,7 @@ def test_a_certificate_is_for_the_names_in_it(has: tuple[str, ...], wanted: tupl
         assert refused.value.fault is CertificateFault.NAME
 
 
+@pytest.mark.rfc("6125 §6.4.4", "The common name counts only without other names, and where it is asked for.")
 def test_the_common_name_counts_only_where_asked_for_and_without_other_names() -> None:
     bare = certify("mx.example.org").certificate
     assert matching_name(bare, ["mx.example.org"], common_name=True) == "mx.example.org"

@@ -45,6 +45,7 @@ def short(answer: Answer[Any]) -> tuple[DnsStatus, str, float]:
     return answer.status, answer.name, answer.ttl
 
 
+@pytest.mark.rfc("1035 §5.1", "A zone file is read.")
 def test_a_zone_file_with_several_zones_is_read() -> None:
     zones = ZoneResolver(ZONES)
     found = ask(zones.mx("plain.example"))
@@ -67,6 +68,7 @@ def test_aliases_are_followed_from_zone_to_zone() -> None:
     assert ask(zones.ipv4("circle.example.org")).status is DnsStatus.FAILED
 
 
+@pytest.mark.rfc("8020 §2", "A name with another below it exists.")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.peers
 HEADER = "Subject: Grüße aus 東京\r\nFrom: Jürgen <jürgen@example.net>\r\n\r\nörtlich\r\n".encode()
 
 
+@pytest.mark.rfc("6531 §3.2", "Addresses and header fields in UTF-8 arrive as a foreign client sent them.")
 def test_addresses_and_header_fields_in_utf_8_arrive_as_they_were_sent(server: RunningServer) -> None:
     account = server.account("josé")
     with smtplib.SMTP("localhost", server.ports[ListenerKind.SMTP], timeout=30) as client:

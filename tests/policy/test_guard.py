@@ -74,6 +74,7 @@ def test_ones_own_slips_are_forgiven_by_the_right_password(clock: Clock) -> None
     assert guard.admit(OTHER, "alice") == Admission(True)
 
 
+@pytest.mark.rfc("6177", "A /64 of IPv6 counts as one client.")
 def test_a_whole_64_of_ipv6_is_one_client(clock: Clock) -> None:
     guard = LoginGuard(SETTINGS, clock)
     for number in range(SETTINGS.lock_after):

@@ -146,6 +146,7 @@ def test_a_wrong_password_and_an_unknown_user_are_refused_alike(identity: str, m
     asyncio.run(main())
 
 
+@pytest.mark.rfc("5802 §9", "An unknown user's salt stays the same and looks like a real one.")
 def test_an_unknown_users_salt_stays_the_same_and_looks_like_a_real_one(make: Make) -> None:
     async def main() -> None:
         [first] = (await scram(make(), "nobody@example.org", "x"))[1]
@@ -180,6 +181,7 @@ def test_an_unknown_users_password_is_hashed_all_the_same(store: Store, clock: C
     asyncio.run(main())
 
 
+@pytest.mark.rfc("4422 §3.4.1", "An authorization identity may only be the account's own.")
 def test_nobody_acts_for_another(make: Make) -> None:
     async def main() -> None:
         authenticator = make()

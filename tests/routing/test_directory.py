@@ -168,6 +168,7 @@ def test_without_a_separator_there_are_no_subaddresses(village: Any, directory: 
     assert not asyncio.run(plain.may_send_as(ANA, Address("ana+x", "example.org")))
 
 
+@pytest.mark.rfc("5233", "An account that looks like a subaddress is its own.")
 def test_another_account_that_looks_like_a_subaddress_is_not_ones_own(village: Any, directory: Directory) -> None:
     village.account("ana+work@example.org")
     village.alias("ana+team@example.org", str(BEN))

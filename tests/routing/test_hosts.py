@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from estafeta.net.dns import Answer
 from estafeta.net.zones import ZoneResolver
-from estafeta.routing.hosts import MAX_ADDRESSES, MAX_HOSTS, Host, Hosts, NoHosts, find_host, find_hosts
+from estafeta.routing.hosts import MAX_ADDRESSES, MAX_HOSTS, Host, Hosts, NoHosts, find_host, find_hosts, why_no_mail
 
 TWO = """
 example.org 300 MX 20 mx2.example.org
@@ -71,6 +71,7 @@ def refused(zone: str | ZoneResolver, domain: str = "example.org", **options: An
 # MX records
 
 
+@pytest.mark.rfc("5321 §5.1", "Hosts are tried by preference.")
 def test_hosts_come_by_preference() -> None:
     hosts = found(TWO)
     assert hosts.hosts == (
@@ -80,6 +81,7 @@ def test_hosts_come_by_preference() -> None:
     assert not hosts.is_implicit and hosts.ttl == 60
 
 
+@pytest.mark.rfc("5321 §5.1", "Hosts of equal preference are tried by chance.")
 def test_equal_hosts_come_by_chance_and_no_others() -> None:
     zone = "\n".join(
         f"example.org MX {10 if n < 4 else 20} mx{n}.example.org\nmx{n}.example.org A 192.0.2.{n}" for n in range(8)
@@ -138,6 +140,7 @@ def test_what_was_found_is_told() -> None:
 # No MX record
 
 
+@pytest.mark.rfc("5321 §5.1", "Without MX records the domain is its own host.")
 def test_without_mx_records_the_domain_is_its_own_host() -> None:
     hosts = found("example.org 60 A 192.0.2.1\nexample.org 90 AAAA 2001:db8::1")
     assert hosts.hosts == (Host("example.org", ("2001:db8::1", "192.0.2.1"), 0, False),)
@@ -162,11 +165,14 @@ def test_a_domain_that_does_not_exist_is_told() -> None:
     assert code == "550 5.1.2" and "example.net does not exist" in told
 
 
+@pytest.mark.rfc("7505 §4.1", "Mail for such a domain is refused with 556 5.1.10.")
+@pytest.mark.rfc("7505 §3", "A null MX says that the domain takes no mail.")
 @pytest.mark.parametrize("mx", ["MX 0 .", "MX 10 .", "MX 0 .\nexample.org A 192.0.2.1"])
 def test_a_null_mx_says_that_there_is_no_mail(mx: str) -> None:
     assert refused(f"example.org {mx}")[0] == "556 5.1.10"
 
 
+@pytest.mark.rfc("7505 §3", "A null MX beside other records is passed over.")
 def test_a_null_mx_beside_others_is_passed_over() -> None:
     hosts = found(TWO + "example.org MX 0 .\n")
     assert [host.name for host in hosts.hosts] == ["mx1.example.org", "mx2.example.org"]
@@ -195,6 +201,7 @@ def test_an_alias_in_a_circle_is_for_later() -> None:
     assert refused("www.example.org CNAME www.example.org", "www.example.org")[0] == "451 4.4.3"
 
 
+@pytest.mark.rfc("5321 §5.1", "A host that is an alias is taken.")
 def test_a_host_that_is_an_alias_is_taken_and_told() -> None:
     hosts = found(
         "example.org MX 10 mx.example.org\nmx.example.org CNAME real.example.net\nreal.example.net A 192.0.2.1"
@@ -301,6 +308,7 @@ def test_while_some_host_may_come_to_have_an_address_mail_waits(failing: set[str
 # This server among the hosts
 
 
+@pytest.mark.rfc("5321 §5.1", "Where this server is a host itself, only better ones are tried.")
 @pytest.mark.parametrize("known", ["mx2.example.org", "192.0.2.2"])
 def test_only_hosts_better_than_this_server_are_used(known: str) -> None:
     zone = TWO + "example.org MX 30 mx3.example.org\nmx3.example.org A 192.0.2.3\n"
@@ -310,6 +318,7 @@ def test_only_hosts_better_than_this_server_are_used(known: str) -> None:
     assert any("This server is itself a host of example.org, with preference 20" in note for note in hosts.notes)
 
 
+@pytest.mark.rfc("5321 §5.1", "Mail for which this server is the best host fails as a loop.")
 @pytest.mark.parametrize("known", ["mx1.example.org", "192.0.2.1"])
 def test_mail_for_which_this_server_is_the_best_host_loops(known: str) -> None:
     code, told = refused(TWO, is_own=own(known))
@@ -343,6 +352,7 @@ def test_an_address_that_is_not_used_makes_no_loop() -> None:
 # Address literals
 
 
+@pytest.mark.rfc("5321 §4.1.3", "An address literal is its own host.")
 @pytest.mark.parametrize(("literal", "address"), [("[192.0.2.1]", "192.0.2.1"), ("[IPv6:2001:db8::1]", "2001:db8::1")])
 def test_an_address_literal_is_its_own_host(literal: str, address: str) -> None:
     zones = ZoneResolver("")
@@ -437,6 +447,7 @@ def ask(question: Coroutine[Any, Any, Hosts | NoHosts]) -> Hosts | NoHosts:
     return asyncio.run(question)
 
 
+@pytest.mark.rfc("6761 §6.3", "`localhost` is known without the DNS.")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -505,3 +516,21 @@ def test_hosts_are_in_order_usable_and_never_this_server(
             assert not any(is_own(name, "") for name in better_or_equal)
         else:
             assert hosts_or_none.is_implicit and host.name == "example.org"
+
+
+# What is certain before any attempt
+
+
+@pytest.mark.rfc("7505 §4.1", "A null MX, and it alone, says before any attempt that a domain takes no mail.")
+@pytest.mark.parametrize(
+    ("zone", "failing", "expected"),
+    [
+        ("example.org MX 0 .\n", set(), "556 5.1.10 the domain example.org takes no mail"),
+        ("other.example A 192.0.2.1\n", set(), "550 5.1.2 the domain example.org does not exist"),
+        ("example.org MX 1 mx.example.org.\n", set(), "None"),
+        ("example.org A 192.0.2.1\n", set(), "None"),
+        ("example.org MX 0 .\n", {"example.org"}, "None"),
+    ],
+)
+def test_domains_that_take_no_mail_are_known_before_any_attempt(zone: str, failing: set[str], expected: str) -> None:
+    assert str(asyncio.run(why_no_mail("example.org", ZoneResolver(zone, failing=failing)))) == expected

@@ -79,6 +79,7 @@ def test_an_account_gets_its_mail_into_its_inbox(village: Any) -> None:
     assert found == ToMailbox(village.ask(inbox), Address.parse(ANA), "account")
 
 
+@pytest.mark.rfc("5321 §2.4", "Local-parts of our domains do not depend on case.")
 @pytest.mark.parametrize("text", ["Ana@example.org", "ANA@EXAMPLE.ORG", '"ana"@example.org', "ana@example.org."])
 def test_the_same_address_written_otherwise_is_the_same(village: Any, text: str) -> None:
     assert ends(village, text) == [ANA]
@@ -107,6 +108,7 @@ def test_a_quota_is_told_so_that_it_is_asked_for(village: Any, quota: dict[str, 
 # Subaddresses
 
 
+@pytest.mark.rfc("5233", "`user+tag` is `user`.")
 @pytest.mark.parametrize("text", ["ana+lists@example.org", "Ana+A+B@example.org", "ana+@example.org"])
 def test_a_subaddress_is_its_owners(village: Any, text: str) -> None:
     assert ends(village, text) == [ANA]
@@ -123,6 +125,7 @@ def test_a_name_that_begins_with_the_separator_has_no_tag_there(village: Any) ->
     assert ends(village, "+ana@example.org") == ["550 5.1.1"]
 
 
+@pytest.mark.rfc("5233", "An account or alias of the whole name wins.")
 def test_an_account_or_alias_of_the_whole_name_wins(village: Any) -> None:
     village.account("ana+work@example.org")
     village.alias("ana+team@example.org", BEN)
@@ -157,6 +160,7 @@ def test_each_end_is_reached_once_however_many_ways_lead_there(village: Any) -> 
     assert ends(village, "all@example.org") == [ANA, BEN, "-> far@example.net", EVA]
 
 
+@pytest.mark.rfc("5321 §3.9", "Ends of an alias that are nobody are left out.")
 def test_members_that_are_nobody_are_left_out(village: Any) -> None:
     village.alias("some@example.org", "gone@example.org", ANA)
     village.alias("none@example.org", "gone@example.org")
@@ -169,6 +173,7 @@ def test_an_alias_that_leads_to_itself_is_a_loop(village: Any) -> None:
     assert ends(village, "self@example.org") == ["550 5.4.6"]
 
 
+@pytest.mark.rfc("3463 §3.5", "An alias of which nothing is left but a loop is refused with X.4.6.")
 def test_an_alias_that_leads_to_itself_over_others_is_a_loop(village: Any) -> None:
     village.alias("a@example.org", "b@example.org")
     village.alias("b@example.org", "C@example.org")
@@ -263,6 +268,7 @@ def test_a_member_that_nobody_takes_goes_to_the_catch_all(village: Any) -> None:
 # Postmaster (RFC 5321 §4.5.1)
 
 
+@pytest.mark.rfc("5321 §4.5.1", "Mail for postmaster reaches the oldest account where nothing else is said.")
 @pytest.mark.parametrize("text", ["postmaster", "postmaster@example.org", "PostMaster@example.org"])
 def test_postmaster_is_the_oldest_account_where_nothing_else_is_said(village: Any, text: str) -> None:
     assert ends(village, text) == [ANA]
@@ -283,6 +289,7 @@ def test_postmaster_is_nobody_only_where_there_is_nobody(village: Any) -> None:
     assert ends(village, "postmaster") == ends(village, "postmaster@example.org") == ["550 5.1.1"]
 
 
+@pytest.mark.rfc("5321 §4.5.1", "An account or alias named postmaster comes first.")
 def test_an_account_or_alias_named_postmaster_comes_first(village: Any) -> None:
     rules = LocalRules(postmaster=Address.parse(EVA))
     village.alias("postmaster@example.org", BEN, "far@example.net")
@@ -328,6 +335,7 @@ def test_a_catch_all_does_not_take_postmasters_mail(village: Any) -> None:
     assert ends(village, "postmaster@example.org") == [ANA]
 
 
+@pytest.mark.rfc("2142", "Aliases of role names may lead to a postmaster that has no account.")
 def test_aliases_may_lead_to_postmaster_though_no_account_has_the_name(village: Any) -> None:
     village.alias("abuse@example.org", "Postmaster@example.org", BEN)
     village.domain("example.com", catch_all="postmaster@example.org")
@@ -348,12 +356,14 @@ def test_a_postmaster_that_leads_back_to_postmaster_ends(village: Any) -> None:
 # Beyond our domains
 
 
+@pytest.mark.rfc("5321 §2.4", "Local-parts of others stay as they were written.")
 def test_mail_for_elsewhere_goes_to_its_domain_as_it_was_written(village: Any) -> None:
     found = route(village, "Some.One+x@Example.NET")
     assert isinstance(found, ToHost)
     assert (found.destination, str(found.address)) == ("example.net", "Some.One+x@example.net")
 
 
+@pytest.mark.rfc("5321 §4.1.3", "A literal is none of our domains.")
 @pytest.mark.parametrize("text", ["x@sub.example.org", "x@[192.0.2.1]", "x@notexample.org", "x@org"])
 def test_names_near_ours_are_not_ours(village: Any, text: str) -> None:
     assert isinstance(route(village, text), ToHost)
@@ -668,6 +678,7 @@ def test_a_domain_of_ours_is_found_by_its_unicode_name_and_by_its_a_label(villag
         assert ends(village, text) == expected
 
 
+@pytest.mark.rfc("6531 §3.3", "A local-part in UTF-8 may be an account's.")
 def test_a_local_part_in_utf8_is_an_account_in_any_case(village: Any) -> None:
     village.account("josé@example.org")
     assert ends(village, "josé@example.org") == ends(village, "JOSÉ+x@example.org") == ["josé@example.org"]
@@ -677,6 +688,7 @@ def test_a_rule_fits_a_unicode_name(village: Any) -> None:
     assert ends(village, "x@bücher.example", LocalRules((RouteRule("xn--bcher-kva.example", mailbox=ANA),))) == [ANA]
 
 
+@pytest.mark.rfc("5321 §3.6.2", "A rule of the operator relays a domain to the host with its mailboxes.")
 def test_a_rule_that_names_a_domain_of_ours_sends_its_mail_to_the_host_with_the_mailboxes(village: Any) -> None:
     rules = LocalRules((RouteRule("example.org", gateway="mailboxes"), RouteRule("*", gateway="out")))
     (end,) = reached(village, ANA, rules)

@@ -112,6 +112,7 @@ def code(reply: Reply | None) -> str:
 # Nothing published
 
 
+@pytest.mark.rfc("7435", "To hosts without a policy TLS is used where it is offered, with any certificate.")
 def test_where_nothing_is_published_tls_is_used_where_it_is_offered(asking: Asking) -> None:
     demand = asking()
     assert (demand.level, demand.refusal, demand.fault) == (TlsLevel.MAY, None, None)
@@ -160,6 +161,7 @@ def test_a_rule_to_verify_names_the_host_or_what_it_says(asking: Asking) -> None
 # DANE
 
 
+@pytest.mark.rfc("7672 §2.2", "TLSA records are asked for where DNSSEC vouches for the names.")
 def test_tlsa_records_are_asked_for_when_dnssec_vouches_for_the_names(asking: Asking) -> None:
     asking.zone(TLSA)
     demand = asking()
@@ -174,6 +176,7 @@ def test_tlsa_records_are_asked_for_when_dnssec_vouches_for_the_names(asking: As
     assert asking(port=2525).level is TlsLevel.MAY
 
 
+@pytest.mark.rfc("7672 §2.2.1", "What is not authentic all along is no DANE.")
 @pytest.mark.parametrize(
     "authentic",
     [
@@ -194,6 +197,8 @@ def test_dane_can_be_switched_off(asking: Asking) -> None:
     assert asking().level is TlsLevel.MAY
 
 
+@pytest.mark.rfc("7672 §2.1.1", "A lookup that fails is not taken for the absence of records.")
+@pytest.mark.rfc("7672 §2.1.2", "A host whose TLSA records cannot be looked up is not used.")
 def test_a_host_whose_tlsa_records_cannot_be_looked_up_is_not_used(asking: Asking) -> None:
     asking.zone(TLSA, failing=("_25._tcp.mx1.example.org",))
     demand = asking()
@@ -205,6 +210,7 @@ def test_a_host_whose_tlsa_records_cannot_be_looked_up_is_not_used(asking: Askin
     assert asking().refusal is None
 
 
+@pytest.mark.rfc("7672 §2.2", "Records that are all unusable demand TLS, with any certificate.")
 def test_records_that_are_all_unusable_demand_tls_with_any_certificate(asking: Asking) -> None:
     asking.zone(f"_25._tcp.mx1.example.org. TLSA 1 1 1 {DIGEST}\n")
     demand = asking()
@@ -226,6 +232,7 @@ def test_one_connection_does_for_domains_with_equal_demands_and_no_others(asking
     assert before != asking("one.example").connection_key
 
 
+@pytest.mark.rfc("7672 §2.2.2", "The end of a CNAME is asked about first.")
 def test_the_end_of_a_cname_is_asked_about_first(asking: Asking) -> None:
     alias = "alias.example. CNAME mx1.example.org.\ncname.example. MX 1 alias.example.\n"
     asking.zone(TLSA + alias)
@@ -245,6 +252,7 @@ def test_a_domain_without_mx_is_its_own_host_also_for_dane(asking: Asking) -> No
 # MTA-STS
 
 
+@pytest.mark.rfc("8461 §5", "In mode enforce only the policy's hosts with good certificates take the mail.")
 def test_a_policy_to_enforce_wants_its_hosts_and_their_certificates(asking: Asking) -> None:
     asking.zone(STS, authentic=False)
     asking.sts_policy = policy("enforce", "*.example.org")
@@ -257,6 +265,7 @@ def test_a_policy_to_enforce_wants_its_hosts_and_their_certificates(asking: Aski
     assert other.fault == TlsFault(TlsResultKind.VALIDATION_FAILURE, "mx2.example.net is no mx of the policy")
 
 
+@pytest.mark.rfc("8461 §5", "In mode testing nothing is demanded, and what fails is told.")
 def test_a_policy_in_testing_demands_nothing_and_tells_of_what_fails(asking: Asking) -> None:
     asking.zone(STS, authentic=False)
     asking.sts_policy = policy("testing", "*.example.org")
@@ -267,6 +276,7 @@ def test_a_policy_in_testing_demands_nothing_and_tells_of_what_fails(asking: Ask
     assert other.fault is not None and other.fault.kind is TlsResultKind.VALIDATION_FAILURE
 
 
+@pytest.mark.rfc("8461 §2", "DANE goes before MTA-STS.")
 def test_dane_goes_before_mta_sts(asking: Asking) -> None:
     asking.zone(TLSA + STS)
     asking.sts_policy = policy("enforce", "mx2.example.net")
@@ -286,6 +296,7 @@ def test_a_policy_that_cannot_be_fetched_is_none_and_is_reported(asking: Asking)
 # REQUIRETLS
 
 
+@pytest.mark.rfc("8689 §4.2.1", "A message that requires TLS goes only to hosts somebody vouches for.")
 @pytest.mark.parametrize(
     ("zone", "authentic", "sts", "rule", "number", "refusal"),
     [

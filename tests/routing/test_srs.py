@@ -35,6 +35,7 @@ addresses = st.builds(Address, local_parts, domains)
 instants = st.floats(0, 2**33)
 
 
+@pytest.mark.rfc("5321 §3.9.1", "A reverse-path that was rewritten for an alias to elsewhere leads back to the sender.")
 @given(addresses, instants, st.floats(0, 20.9 * DAY))
 def test_every_address_comes_back_as_it_was(address: Address, at: float, age: float) -> None:
     rewritten = SRS.forward(ReversePath(address), "forward.example", at).address

@@ -46,6 +46,7 @@ def zone(identity: str = "1", *, txt: str | None = None) -> str:
 # Reading
 
 
+@pytest.mark.rfc("8461 §3.2", "A policy is read as it is meant.")
 @pytest.mark.parametrize(
     "text",
     [
@@ -64,6 +65,7 @@ def test_a_policy_is_read_as_it_is_meant(text: str) -> None:
     assert StsPolicy.parse("\n".join(READ.lines)) == READ
 
 
+@pytest.mark.rfc("8461 §3.2", "What is no policy is refused.")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -97,6 +99,7 @@ def test_a_policy_of_mode_none_needs_no_hosts() -> None:
     assert StsPolicy.parse("version: STSv1\nmode: none\nmax_age: 60\n") == StsPolicy(StsMode.NONE, (), 60)
 
 
+@pytest.mark.rfc("8461 §4.1", "An asterisk stands for one label.")
 @pytest.mark.parametrize(
     ("pattern", "host", "fits"),
     [
@@ -123,6 +126,7 @@ def test_a_policy_holds_for_at_least_minutes_and_at_most_a_year() -> None:
     assert ages == {0: SHORTEST_AGE, 604_800: 604_800, 9_999_999_999: 31_557_600}
 
 
+@pytest.mark.rfc("8461 §3.1", "One record alone announces a policy.")
 @pytest.mark.parametrize(
     ("records", "found"),
     [
@@ -273,6 +277,7 @@ def test_who_gives_up_waiting_does_not_end_the_fetch_of_others(begin: Begin) -> 
     run(main())
 
 
+@pytest.mark.rfc("8461 §5.1", "A policy holds for its time, after a restart and without the DNS.")
 def test_a_policy_survives_a_restart_and_holds_without_the_dns(begin: Begin) -> None:
     async def main() -> None:
         async with begin() as post:
@@ -414,6 +419,7 @@ def test_what_is_no_good_answer_leaves_the_domain_without_policy(
     run(main())
 
 
+@pytest.mark.rfc("8461 §3.3", "A policy comes from a server with a good certificate for its name.")
 def test_a_certificate_for_another_name_is_no_policy(begin: Begin, folder: Path) -> None:
     async def main() -> None:
         async with begin(names=["www.example.org"]) as post:

@@ -59,6 +59,7 @@ def test_an_accepted_message_is_in_the_mailbox_the_queue_and_the_journal(
     asyncio.run(scenario())
 
 
+@pytest.mark.rfc("5321 §6.1", "A message that is accepted again is there once.")
 def test_accepting_again_does_nothing(store: Store, acceptance: Accept, add_account: AddAccount) -> None:
     async def scenario() -> None:
         account = await store.write(lambda tx: add_account(tx, "ann@example.org"))

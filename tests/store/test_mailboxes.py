@@ -44,6 +44,7 @@ def test_messages_come_by_uid_in_parts(store: Store, inbox: Mailbox) -> None:
     asyncio.run(store.read(look))
 
 
+@pytest.mark.rfc("7162 §3.2.7", "An expunge counts as a change.")
 def test_an_expunge_counts_and_releases(store: Store, inbox: Mailbox) -> None:
     def look(tx: Transaction) -> None:
         assert mailboxes.expunge(tx, inbox.mailbox_id, [2, 4, 9]) == [2, 4]
@@ -58,6 +59,7 @@ def test_an_expunge_counts_and_releases(store: Store, inbox: Mailbox) -> None:
     asyncio.run(store.write(look))
 
 
+@pytest.mark.rfc("9051 §2.3.1.1", "A UID is never given again.")
 def test_an_expunged_uid_is_never_given_again(store: Store, inbox: Mailbox, acceptance: Accept) -> None:
     def look(tx: Transaction) -> None:
         mailboxes.expunge(tx, inbox.mailbox_id, [5])
@@ -81,6 +83,7 @@ def test_content_in_the_queue_outlives_the_mailbox(store: Store, acceptance: Acc
     asyncio.run(store.write(look))
 
 
+@pytest.mark.rfc("7162", "A change of flags raises the MODSEQ.")
 def test_flags_are_replaced_and_change_the_modseq(store: Store, inbox: Mailbox) -> None:
     def look(tx: Transaction) -> None:
         modseq = mailboxes.set_flags(tx, inbox.mailbox_id, 3, [r"\Seen", "$Forwarded", r"\Seen"])
@@ -104,6 +107,8 @@ def test_a_refused_change_of_flags_changes_nothing(
     asyncio.run(scenario())
 
 
+@pytest.mark.rfc("9051 §5.1", "INBOX is the same in any case.")
+@pytest.mark.rfc("9051 §2.3.1.1", "A mailbox made again has a greater UIDVALIDITY.")
 def test_a_mailbox_made_again_has_a_greater_uid_validity(store: Store, inbox: Mailbox) -> None:
     def look(tx: Transaction) -> None:
         first = mailboxes.add(tx, inbox.account_id, "Lists", now=NOW)

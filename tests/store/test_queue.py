@@ -27,7 +27,7 @@ from tests.store.queueing import (
 
 from estafeta.mail.address import ReversePath
 from estafeta.mail.envelope import Notify, OriginalRecipient, Ret
-from estafeta.store import destinations, holders, leaving, queue
+from estafeta.store import destinations, holders, leaving, queue, releasing
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import NotFound
 from estafeta.store.migrations import known_migrations
@@ -243,8 +243,13 @@ QUICK = [
             "put_back",
             "redirect",
             "make_level_due",
+            "is_queued",
+            "release_message",
+            "count_held",
+            "next_review",
         )
     ),
+    *releasing._sql.all.values(),
     *leaving._sql.all.values(),
     *(holders._sql.all[name] for name in ("next_with_claims", "give_back")),
 ]

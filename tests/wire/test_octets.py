@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estafeta.wire.octets import LineFault, ReceiveBuffer
+from estafeta.wire.octets import LineFault, ReceiveBuffer, RepairingBuffer
 
 
 def lines_of(octets: bytes, cuts: list[int], limit: int = 20) -> list[bytes | LineFault]:
@@ -52,3 +52,25 @@ def test_an_endless_line_is_not_kept() -> None:
 def test_how_the_octets_are_cut_does_not_matter(parts: list[bytes], cuts: list[int]) -> None:
     octets = b"".join(parts)
     assert lines_of(octets, cuts) == lines_of(octets, [])
+
+
+@given(
+    st.lists(st.sampled_from([b"a\n", b"b\r\n", b"\n", b"\r\n", b"c\rd\n", b".\n", b"e\r\r\n"])),
+    st.lists(st.integers(0, 100)),
+)
+def test_the_repairing_buffer_makes_every_bare_lf_a_crlf_at_every_cut(parts: list[bytes], cuts: list[int]) -> None:
+    octets = b"".join(parts)
+    buffer, got = RepairingBuffer(), b""
+    edges = sorted({0, len(octets), *(cut % (len(octets) + 1) for cut in cuts)})
+    for start, end in pairwise(edges):
+        buffer.feed(octets[start:end])
+        got += buffer.take(len(buffer))
+    assert got == octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def test_a_repairing_buffer_that_was_cleared_begins_anew() -> None:
+    buffer = RepairingBuffer()
+    buffer.feed(b"x\r")
+    buffer.clear()
+    buffer.feed(b"\nNOOP\n")
+    assert [buffer.take_line(20), buffer.take_line(20)] == [b"", b"NOOP"]

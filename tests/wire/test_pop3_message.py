@@ -16,6 +16,7 @@ def stuffed(pieces: list[bytes]) -> bytes:
     return b"".join([*(stuffer.encode(piece) for piece in pieces), stuffer.end()])
 
 
+@pytest.mark.rfc("1939 §3", "Lines that begin with a dot are stuffed, so that the client gets back what was stored.")
 @given(PIECES)
 def test_a_client_gets_back_what_was_stored(pieces: list[bytes]) -> None:
     octets = b"".join(pieces)

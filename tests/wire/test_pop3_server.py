@@ -95,6 +95,7 @@ def side(dialogue: list[tuple[str, bytes]], name: str) -> bytes:
     return b"".join(line for who, line in dialogue if who == name)
 
 
+@pytest.mark.rfc("1939", "Dialogues go as written, line by line.")
 @pytest.mark.parametrize("file", DIALOGUES, ids=lambda file: file.stem)
 def test_a_dialogue_goes_as_written_line_by_line(file: Path) -> None:
     owner = Owner()
@@ -117,6 +118,7 @@ def test_a_dialogue_goes_the_same_octet_by_octet(file: Path) -> None:
     assert owner.sent == side(dialogue, "S")
 
 
+@pytest.mark.rfc("2449 §6.6", "Commands may be pipelined.")
 @pytest.mark.parametrize("file", DIALOGUES, ids=lambda file: file.stem)
 def test_a_dialogue_goes_the_same_pipelined_in_one_piece(file: Path) -> None:
     dialogue = read_dialogue(file)
@@ -150,6 +152,7 @@ def test_no_input_breaks_the_engine_and_every_answer_is_a_response(pieces: list[
     assert owner.engine.is_ended == (b"too many faults" in owner.sent or owner.deleted is not None)
 
 
+@pytest.mark.rfc("1939 §3", "Each command is legal in exactly the states of its standard.")
 def test_each_command_is_legal_in_exactly_the_states_of_its_standard() -> None:
     legal = {command.name: "".join(sorted(state[0] for state in command.states)) for command in COMMANDS}
     assert legal == {
@@ -195,6 +198,7 @@ def test_quit_before_login_removes_nothing_and_after_login_what_is_marked() -> N
     assert owner.sent.endswith(b"+OK bye\r\n")
 
 
+@pytest.mark.rfc("2595 §4", "What comes in the clear behind STLS is thrown away.")
 def test_what_comes_with_stls_in_the_clear_is_thrown_away() -> None:
     owner = Owner()
     owner.feed(b"USER eve@example.org\r\nSTLS\r\nPASS injected\r\nNOOP")
@@ -220,6 +224,7 @@ def test_passwords_are_not_taken_where_they_are_not_offered() -> None:
     assert b"\r\nSASL SCRAM-SHA-256\r\n" in owner.sent
 
 
+@pytest.mark.rfc("1939 §7", "A password may have blanks, at its ends too.")
 @pytest.mark.parametrize("password", [b" s3cret", b"s3 cret ", "contraseña".encode()])
 def test_a_password_is_the_rest_of_its_line(password: bytes) -> None:
     owner = Owner()
@@ -227,6 +232,7 @@ def test_a_password_is_the_rest_of_its_line(password: bytes) -> None:
     assert owner.seen == [events.Login("ana@example.org", password.decode())]
 
 
+@pytest.mark.rfc("6856 §2.2", "A name that is not UTF-8 is refused.")
 def test_names_that_are_no_utf8_are_refused() -> None:
     owner = Owner()
     owner.feed(b"USER \xff\r\n")
@@ -236,6 +242,7 @@ def test_names_that_are_no_utf8_are_refused() -> None:
     assert owner.sent.endswith(b"-ERR name is not ASCII\r\n-ERR UTF8 is not offered here\r\n")
 
 
+@pytest.mark.rfc("2449 §4", "A command line has 255 octets at most, a line of AUTH more.")
 def test_a_command_line_has_255_octets_and_an_auth_line_more() -> None:
     owner = Owner()
     owner.feed(b"USER " + b"a" * 248 + b"\r\n")

@@ -161,6 +161,7 @@ def test_a_command_that_ends_a_group_is_the_last_one() -> None:
         engine.mail(SENDER)
 
 
+@pytest.mark.rfc("5321 §3.2", "A server that refuses EHLO with 5yz is asked with HELO.")
 def test_a_server_without_ehlo_is_asked_with_helo(feed: Feed) -> None:
     engine = ClientEngine()
     feed(engine, "220 old\n")
@@ -181,6 +182,7 @@ def feed_reply(text: str) -> Reply:
     return reply
 
 
+@pytest.mark.rfc("5321 §3.1", "After a greeting that refuses, the client may only say QUIT.")
 def test_after_a_refusing_greeting_only_quit_is_left(feed: Feed) -> None:
     engine = ClientEngine()
     feed(engine, "554 no service\n")
@@ -233,6 +235,7 @@ def test_no_accepted_recipient_and_refused_data_is_reset(feed: Feed) -> None:
     assert codes(feed(engine, "250 OK\n250 OK\n")) == [(Verb.RSET, 250), (Verb.MAIL, 250)]
 
 
+@pytest.mark.rfc("2920 §3.1", "A server that says 354 without a recipient gets a lone dot.")
 @pytest.mark.parametrize("replies", ["250 OK\n550 no\n354 go on\n", "550 no\n250 OK\n354 go on\n"])
 def test_354_without_a_recipient_gets_a_lone_dot(feed: Feed, replies: str) -> None:
     # RFC 2920 §3.1
@@ -256,6 +259,7 @@ def test_a_message_that_the_server_waits_for_cannot_be_abandoned(feed: Feed) -> 
         engine.quit()
 
 
+@pytest.mark.rfc("5321 §3.3", "The client says no DATA without a recipient.")
 def test_data_needs_a_recipient(feed: Feed) -> None:
     engine = ready()
     with pytest.raises(LocalProtocolError):
@@ -279,6 +283,7 @@ def test_refused_data_may_be_followed_by_quit(feed: Feed) -> None:
     assert codes(feed(engine, "221 bye\n")) == [(Verb.QUIT, 221)]
 
 
+@pytest.mark.rfc("5321 §2.3.8", "The client refuses to send bare line ends.")
 def test_bare_line_ends_are_no_content(feed: Feed) -> None:
     engine = ready("PIPELINING")
     grouped(engine, ANN)
@@ -289,6 +294,7 @@ def test_bare_line_ends_are_no_content(feed: Feed) -> None:
     engine.content(b"a\r\n")
 
 
+@pytest.mark.rfc("5321 §4.5.2", "The client doubles dots so that the server gets the same content.")
 @given(
     lines=st.lists(st.binary(max_size=6).map(lambda line: line.translate(None, b"\r\n\0"))),
     dotted=st.booleans(),
@@ -311,12 +317,13 @@ def test_parameters_are_sent_where_they_were_announced() -> None:
     sender = Sender(SENDER.reverse_path, Octets(70), Body.EIGHT_BIT, True, "a+b=c ä")
     assert ready().mail(sender) == b"MAIL FROM:<from@example.org>\r\n"
     assert ready("SIZE", "8BITMIME", "SMTPUTF8", "AUTH PLAIN").mail(sender) == (
-        b"MAIL FROM:<from@example.org> SIZE=70 BODY=8BITMIME SMTPUTF8 AUTH=a+2Bb+3Dc+20+C3+A4\r\n"
+        b"MAIL FROM:<from@example.org> SIZE=70 AUTH=a+2Bb+3Dc+20+C3+A4 BODY=8BITMIME SMTPUTF8\r\n"
     )
     null = Sender(NULL_REVERSE_PATH, auth="")
     assert ready("AUTH PLAIN").mail(null) == b"MAIL FROM:<> AUTH=<>\r\n"
 
 
+@pytest.mark.rfc("6531 §3.4", "An address in UTF-8 is not sent to a server without SMTPUTF8.")
 def test_an_address_in_utf8_is_refused_before_anything_is_sent() -> None:
     engine = ready("PIPELINING")
     with pytest.raises(ExtensionMissing) as missing:
@@ -341,6 +348,7 @@ def test_an_address_in_utf8_goes_where_it_is_understood() -> None:
 # Capabilities
 
 
+@pytest.mark.rfc("2554", "The client reads AUTH= in the reply to EHLO, as old servers write it.")
 def test_capabilities_are_read() -> None:
     capabilities = ready(
         "SIZE 35882577", "auth plain LOGIN", "AUTH=LOGIN SCRAM-SHA-256", "X-ODD", "pipelining"
@@ -353,6 +361,7 @@ def test_capabilities_are_read() -> None:
     assert not capabilities.has("SMTPUTF8")
 
 
+@pytest.mark.rfc("1870 §3", "SIZE without a number, or with 0, is no limit.")
 @pytest.mark.parametrize("line", ["SIZE", "SIZE 0", "SIZE many", "SIZE -1", "SIZE " + "9" * 30])
 def test_a_size_that_says_nothing_is_no_limit(line: str) -> None:
     capabilities = ready(line).capabilities
@@ -364,6 +373,7 @@ def test_a_size_that_says_nothing_is_no_limit(line: str) -> None:
 # LMTP
 
 
+@pytest.mark.rfc("2033 §4.2", "The client reads a reply for each accepted recipient.")
 def test_lmtp_has_one_reply_for_each_accepted_recipient(feed: Feed) -> None:
     # RFC 2033 §4.2
     engine = ClientEngine(lmtp=True)
@@ -381,6 +391,7 @@ def test_lmtp_has_one_reply_for_each_accepted_recipient(feed: Feed) -> None:
     assert engine.waiting == ()
 
 
+@pytest.mark.rfc("2033 §4.1", "The client has no HELO with LMTP.")
 def test_lmtp_has_no_helo() -> None:
     with pytest.raises(LocalProtocolError):
         ready(lmtp=True).helo("client.example.org")
@@ -409,6 +420,7 @@ def test_421_ends_everything(feed: Feed) -> None:
         engine.noop()
 
 
+@pytest.mark.rfc("5321 §3.8", "The client takes 421 at any time, and as greeting.")
 def test_421_may_come_unasked_and_as_greeting(feed: Feed) -> None:
     assert isinstance(feed(ready(), "421 idle too long\n")[0], Closing)
     assert isinstance(feed(ClientEngine(), "421 too many connections\n")[0], Closing)
@@ -425,6 +437,7 @@ def test_the_end_of_the_octets_names_what_was_not_answered() -> None:
 # Replies of the world's servers
 
 
+@pytest.mark.rfc("5321 §4.2", "The client reads replies of one line and of several.")
 @pytest.mark.parametrize(
     ("octets", "code", "lines"),
     [
@@ -452,10 +465,12 @@ def test_replies_are_read_as_they_come(octets: bytes, code: int, lines: tuple[st
     assert reader.is_empty
 
 
+@pytest.mark.rfc("2034 §4", "The client finds the status code in any line of a reply.")
 def test_a_status_code_is_found_in_any_line() -> None:
     assert feed_reply("550-hello\n550 5.7.1 no\n").status == EnhancedStatusCode(5, 7, 1)
 
 
+@pytest.mark.rfc("5321 §4.2", "What is no reply ends the session with an error.")
 @pytest.mark.parametrize(
     "octets",
     [
@@ -477,6 +492,7 @@ def test_what_is_no_reply_is_an_error(octets: bytes) -> None:
         reader.next_reply()
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.5", "The client reads replies of more than 512 octets a line.")
 def test_the_longest_reply_is_read() -> None:
     reader = ReplyReader()
     line = b"x" * (MAX_LINE - 6) + b"\r\n"
@@ -519,6 +535,7 @@ def test_no_octets_make_the_engine_raise_anything_else(octets: bytes, before: by
 # TLS
 
 
+@pytest.mark.rfc("3207 §4.2", "After TLS the client forgets what was known and says EHLO again.")
 def test_starttls_forgets_what_was_known(feed: Feed) -> None:
     engine = ready("STARTTLS", "AUTH PLAIN")
     assert engine.starttls() == b"STARTTLS\r\n"
@@ -540,6 +557,7 @@ def test_octets_between_starttls_and_tls_are_an_error() -> None:
             feed_whole(engine, "220 go on\n" + injected)
 
 
+@pytest.mark.rfc("3207 §4", "The client says STARTTLS where it was announced, and takes a refusal.")
 def test_starttls_must_be_announced_and_accepted(feed: Feed) -> None:
     with pytest.raises(ExtensionMissing):
         ready().starttls()
@@ -558,6 +576,7 @@ def plain(password: str = "pencil") -> ClientMechanism:
     return client_mechanism("PLAIN", "user", password, nonce="n", channel_binding=None)
 
 
+@pytest.mark.rfc("4954 §4", "The client sends an initial response where it fits.")
 def test_plain_goes_with_its_initial_response(feed: Feed) -> None:
     engine = ready("AUTH PLAIN")
     assert engine.auth(plain()) == b"AUTH PLAIN " + base64.b64encode(b"\0user\0pencil") + b"\r\n"
@@ -567,6 +586,7 @@ def test_plain_goes_with_its_initial_response(feed: Feed) -> None:
         engine.auth(plain())
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.4", "A long initial response waits for the challenge, so that no line is too long.")
 def test_an_initial_response_that_is_too_long_waits_for_the_challenge(feed: Feed) -> None:
     # RFC 4954 §4
     engine = ready("AUTH PLAIN")
@@ -609,6 +629,7 @@ def test_a_challenge_that_the_mechanism_refuses_is_cancelled(feed: Feed) -> None
     engine.mail(SENDER)
 
 
+@pytest.mark.rfc("4954 §3", "AUTH is said where it was announced.")
 def test_auth_must_be_announced() -> None:
     with pytest.raises(ExtensionMissing):
         ready().auth(plain())

@@ -31,6 +31,8 @@ def stuffed(content: bytes) -> bytes:
 lines = st.lists(st.sampled_from([b"", b".", b"..", b".x", b"x", b"x.", b" .", b"\xc3\xa9", b"x" * 40]), min_size=0)
 
 
+@pytest.mark.rfc("5321 §4.5.2", "The server takes doubled dots away, wherever the octets are cut.")
+@pytest.mark.rfc("5321 §4.5.3.1.6", "Lines of mail data have no length of their own.")
 @given(lines, st.lists(st.integers(0, 400)))
 def test_dots_are_transparent_at_every_cut(parts: list[bytes], cuts: list[int]) -> None:
     content = b"".join(line + b"\r\n" for line in parts)
@@ -56,16 +58,19 @@ def test_empty_data_ends_at_once() -> None:
     assert content == b"" and reader.is_complete
 
 
+@pytest.mark.rfc("5321 §2.3.8", "A bare CR or LF in mail data is a fault, wherever the octets are cut.")
 @pytest.mark.parametrize("octets", [b"a\nb\r\n.\r\n", b"a\rb\r\n.\r\n", b"\n.\r\n.\r\n", b"a\r\r\n.\r\n"])
 def test_a_bare_cr_or_lf_is_a_fault(octets: bytes) -> None:
     for cut in range(len(octets)):
         assert read(octets, [cut])[1].fault is DataFault.BARE_LINE_END
 
 
+@pytest.mark.rfc("5321 §4.1.1.4", "A NUL in mail data is a fault.")
 def test_nul_is_a_fault() -> None:
     assert read(b"a\0b\r\n.\r\n", [])[1].fault is DataFault.NUL
 
 
+@pytest.mark.rfc("5321 §4.1.1.4", "Nothing but CRLF, dot, CRLF ends the data.")
 @pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r\n.\r\r\n"])
 def test_what_another_server_might_take_for_the_end_is_not_the_end(end: bytes) -> None:
     octets = b"one" + end + b"MAIL FROM:<smuggled@example.net>\r\n"

@@ -82,6 +82,8 @@ def test_dsn_is_announced(options: ServerOptions) -> None:
     assert b"\r\n250-DSN\r\n" in server(options).take_output()
 
 
+@pytest.mark.rfc("3461 §4.3", "RET is FULL or HDRS.")
+@pytest.mark.rfc("3461 §4.4", "ENVID is read as xtext.")
 def test_ret_and_envid_are_read() -> None:
     sender = mail("MAIL FROM:<ana@example.org> RET=hdrs ENVID=QQ+2B314+3D159+20x")
     assert sender == Sender(FROM, ret=Ret.HDRS, envid="QQ+314=159 x")
@@ -89,6 +91,8 @@ def test_ret_and_envid_are_read() -> None:
     assert mail("MAIL FROM:<ana@example.org> ENVID=" + "x" * 100).envid == "x" * 100
 
 
+@pytest.mark.rfc("3461 §4.1", "NOTIFY is read in any case, with empty elements.")
+@pytest.mark.rfc("822 §2.7", "Elements of a list may be empty.")
 @pytest.mark.parametrize(
     ("value", "notify"),
     [
@@ -102,6 +106,7 @@ def test_notify_is_read(value: str, notify: set[Notify]) -> None:
     assert rcpt(f"NOTIFY={value}").notify == frozenset(notify)
 
 
+@pytest.mark.rfc("3461 §4.2", "ORCPT is kept as it came.")
 @pytest.mark.parametrize(
     ("value", "address_type", "address"),
     [
@@ -118,6 +123,7 @@ def test_the_original_recipient_is_kept_as_it_came(value: str, address_type: str
     assert rcpt(f"ORCPT={value}").original == OriginalRecipient(address_type, address)
 
 
+@pytest.mark.rfc("3461 §4.1", "A parameter of DSN that is not well formed is 501.")
 @pytest.mark.parametrize(
     "line",
     [
@@ -163,12 +169,14 @@ def test_an_original_recipient_in_utf8_needs_a_server_with_smtputf8_alone() -> N
     assert fault("RCPT TO:<josé@example.net> ORCPT=rfc822;x") == "553 5.6.7"
 
 
+@pytest.mark.rfc("8689 §2", "REQUIRETLS is offered over TLS alone.")
 def test_requiretls_is_offered_over_tls_alone() -> None:
     assert b"REQUIRETLS" not in server().take_output()
     assert b"\r\n250-REQUIRETLS\r\n" in server(is_secure=True).take_output()
     assert b"REQUIRETLS" not in server(ServerOptions("mx", requiretls=False), is_secure=True).take_output()
 
 
+@pytest.mark.rfc("8689 §2", "REQUIRETLS is read where it is offered, and has no value.")
 def test_requiretls_is_read_where_it_is_offered() -> None:
     line = "MAIL FROM:<ana@example.org> REQUIRETLS"
     assert mail(line, server(is_secure=True)).requires_tls
@@ -183,6 +191,7 @@ def test_requiretls_is_read_where_it_is_offered() -> None:
 ALL = Sender(FROM, ret=Ret.FULL, envid="a b=1")
 
 
+@pytest.mark.rfc("3461 §5.2.2", "RET, ENVID, NOTIFY and ORCPT are not said to a host that does not announce DSN.")
 def test_parameters_of_dsn_are_written_where_it_was_announced() -> None:
     assert client().mail(ALL) == b"MAIL FROM:<ana@example.org>\r\n"
     assert client("DSN").mail(ALL) == b"MAIL FROM:<ana@example.org> RET=FULL ENVID=a+20b+3D1\r\n"
@@ -213,6 +222,8 @@ def test_an_original_recipient_in_utf8_is_said_in_ascii_where_it_must_be() -> No
     assert engine.rcpt(long) == b"RCPT TO:<luis@example.net>\r\n"
 
 
+@pytest.mark.rfc("8689 §4.2.1", "What requires TLS goes where REQUIRETLS was announced, or not at all.")
+@pytest.mark.rfc("8689 §5", "A notification is not lost for it.")
 def test_requiretls_goes_where_it_was_announced_or_nothing_goes() -> None:
     sender = Sender(FROM, requires_tls=True)
     assert client("REQUIRETLS").mail(sender) == b"MAIL FROM:<ana@example.org> REQUIRETLS\r\n"

@@ -13,6 +13,8 @@ from estafeta.mail.address import NULL_REVERSE_PATH, Address, ForwardPath, Rever
 from estafeta.mail.envelope import Body, Octets, Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.wire import sasl
+from estafeta.wire.sasl.cram import CramServer
+from estafeta.wire.sasl.md5 import keyed_states
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.client import ClientEngine
 from estafeta.wire.smtp.content import stuff_dots
@@ -22,7 +24,10 @@ from estafeta.wire.smtp.session import ServerOptions
 from estafeta.wire.smtp.verbs.auth import challenge
 
 BINDING = b"\x07" * 32
-KEYS = scramp.ScramMechanism("SCRAM-SHA-256").make_auth_info("pencil", 4096, b"0123456789abcdef")
+KEYS = {
+    name: scramp.ScramMechanism(name).make_auth_info("pencil", 4096, b"0123456789abcdef")
+    for name in ("SCRAM-SHA-256", "SCRAM-SHA-1")
+}
 OPTIONS = ServerOptions("mx.example.org", starttls=True, mechanisms=sasl.SERVER_MECHANISMS)
 SENDER = Sender(ReversePath(Address("from", "example.org")))
 
@@ -111,8 +116,11 @@ class Talk:
             case sasl.CheckPassword(password=password):
                 self._log_in(self._mechanism.password_checked(password == "pencil"))
             case sasl.FetchKeys():
-                salt, stored_key, server_key, iterations = KEYS
+                salt, stored_key, server_key, iterations = KEYS[self._mechanism.name.removesuffix("-PLUS")]
                 self._log_in(self._mechanism.keys_found(salt, iterations, stored_key, server_key))
+            case sasl.FetchCramKeys():
+                assert isinstance(self._mechanism, CramServer)
+                self._log_in(self._mechanism.cram_keys_found(keyed_states(b"pencil")))
             case sasl.Challenge(octets):
                 self.server.answer(challenge(octets))
             case sasl.Success():

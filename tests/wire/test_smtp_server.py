@@ -99,6 +99,7 @@ def owner() -> Owner:
     return Owner()
 
 
+@pytest.mark.rfc("5321 §3.3", "MAIL, RCPT, DATA and the final dot pass a message on.")
 def test_a_message_goes_through(owner: Owner) -> None:
     assert say(owner, HELLO, MAIL, RCPT, "DATA", "Subject: x", "", "..", "..dot", ".", "QUIT") == [
         250, 250, 250, 354, 250, 221,
@@ -107,6 +108,8 @@ def test_a_message_goes_through(owner: Owner) -> None:
     assert owner.engine.is_ended
 
 
+@pytest.mark.rfc("5321 §2.2", "EHLO names the extensions, and HELO none.")
+@pytest.mark.rfc("2034 §4", "Replies to EHLO and HELO carry no status code.")
 def test_ehlo_names_the_extensions_and_helo_none(owner: Owner) -> None:
     output = owner.hear(b"EHLO c\r\n").decode()
     for keyword in (
@@ -122,10 +125,13 @@ def test_ehlo_names_the_extensions_and_helo_none(owner: Owner) -> None:
     assert owner.hear(b"HELO c\r\n") == b"250 mx.example.org\r\n"
 
 
+@pytest.mark.rfc("5321 §4.1.1.9", "NOOP is 250.")
+@pytest.mark.rfc("5321 §2.4", "Verbs come in any case.")
 def test_verbs_come_in_any_case(owner: Owner) -> None:
     assert say(owner, "ehlo c", "mail from:<a@example.net>", "Rcpt To:<b@example.org>", "rSet", "nOOp") == [250] * 5
 
 
+@pytest.mark.rfc("5321 §4.1.1.3", "Quoted strings, literals, source routes and <Postmaster> in any case are read.")
 @pytest.mark.parametrize(
     ("line", "local_part", "domain"),
     [
@@ -148,6 +154,13 @@ def test_paths_are_read_as_the_world_writes_them(owner: Owner, line: str, local_
     assert (address.local_part, address.domain) == (local_part, domain)
 
 
+@pytest.mark.rfc("5321 §4.1.1.5", "RSET with an argument is 501.")
+@pytest.mark.rfc("5321 §4.1.1.6", "VRFY without an argument is 501.")
+@pytest.mark.rfc("5321 §4.1.1.8", "HELP about what is not known is 504.")
+@pytest.mark.rfc("5321 §4.1.1.11", "An unknown parameter is 555, a bad value 501.")
+@pytest.mark.rfc("5321 §4.1.5", "Private X commands are unknown: 500.")
+@pytest.mark.rfc("5321 §4.2.4", "A verb that is known and not offered is 502, an unknown one 500.")
+@pytest.mark.rfc("1870 §6.1", "A declared size over the limit is 552 at MAIL.")
 @pytest.mark.parametrize(
     ("line", "code"),
     [
@@ -169,6 +182,9 @@ def test_paths_are_read_as_the_world_writes_them(owner: Owner, line: str, local_
         ("DATA", 503),
         ("XYZZY", 500),
         ("TURN", 502),
+        ("SEND FROM:<a@example.net>", 502),
+        ("SOML FROM:<a@example.net>", 502),
+        ("SAML FROM:<a@example.net>", 502),
         ("LHLO c", 500),
         ("AUTH XYZZY", 504),
         ("AUTH PLAIN !!!", 501),
@@ -191,6 +207,8 @@ def test_a_path_made_to_be_slow_is_answered_at_once(owner: Owner, argument: str)
     assert say(owner, HELLO, MAIL, f"RCPT TO:{argument}") == [250, 250, 501]
 
 
+@pytest.mark.rfc("6531 §3.4", "Addresses in UTF-8 need SMTPUTF8 on MAIL, and come through with it.")
+@pytest.mark.rfc("6531 §3.5", "An address in UTF-8 without SMTPUTF8 is refused.")
 def test_utf8_addresses_need_smtputf8_and_then_come_through(owner: Owner) -> None:
     assert say(owner, HELLO, "MAIL FROM:<ñ@españa.example> SMTPUTF8", "RCPT TO:<josé@example.org>") == [250] * 3
     transaction = owner.engine.transaction
@@ -199,11 +217,15 @@ def test_utf8_addresses_need_smtputf8_and_then_come_through(owner: Owner) -> Non
     assert say(owner, "RSET", MAIL, "RCPT TO:<josé@example.org>") == [250, 250, 553]
 
 
+@pytest.mark.rfc("6531 §3.3", "A path that is not UTF-8 is refused.")
 def test_octets_that_are_not_utf8_are_refused(owner: Owner) -> None:
     say(owner, HELLO)
     assert codes(owner.hear(b"MAIL FROM:<\xff@example.net> SMTPUTF8\r\n")) == [501]
 
 
+@pytest.mark.rfc("5321 §4.1.1.2", "MAIL takes the null reverse-path and parameters.")
+@pytest.mark.rfc("4954 §5", "The AUTH parameter is read as xtext.")
+@pytest.mark.rfc("1870 §6", "The declared size is read.")
 def test_parameters_of_mail_are_kept(owner: Owner) -> None:
     say(owner, HELLO, "MAIL FROM:<> SIZE=100 BODY=8bitmime AUTH=e+3Dmc2@example.com")
     transaction = owner.engine.transaction
@@ -214,12 +236,14 @@ def test_parameters_of_mail_are_kept(owner: Owner) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.4", "A command line that is too long is 500, and the next one is read.")
 def test_a_line_over_the_limit_is_refused_and_no_step_is_lost(owner: Owner) -> None:
     say(owner, HELLO, MAIL)
     assert codes(owner.hear(b"RCPT TO:<" + b"a" * 5000 + b"@example.org>\r\n")) == [500]
     assert say(owner, RCPT, "DATA") == [250, 354]
 
 
+@pytest.mark.rfc("5321 §2.3.8", "A bare CR or LF, or a NUL, in a command is 500.")
 @pytest.mark.parametrize("octets", [b"NOOP\n", b"NO\rOP\r\n", b"NOOP \0\r\n", b"RSET\r\r\n"])
 def test_bare_cr_lf_and_nul_in_commands_are_refused(owner: Owner, octets: bytes) -> None:
     say(owner, HELLO, MAIL)
@@ -227,12 +251,14 @@ def test_bare_cr_lf_and_nul_in_commands_are_refused(owner: Owner, octets: bytes)
     assert owner.engine.phase is Phase.MAIL
 
 
+@pytest.mark.rfc("2920 §3.2", "Commands in a group are all answered, in order.")
 def test_commands_in_a_group_are_all_answered(owner: Owner) -> None:
     say(owner, HELLO)
     group = f"{MAIL}\r\nRCPT TO:<nobody@example.org>\r\n{RCPT}\r\nDATA\r\n"
     assert codes(owner.hear(group.encode())) == [250, 550, 250, 354]
 
 
+@pytest.mark.rfc("2920 §3.1", "Input behind EHLO, AUTH or VRFY is answered 554.")
 @pytest.mark.parametrize(
     "octets",
     [b"EHLO c\r\nMAIL FROM:<a@example.net>\r\n", b"AUTH PLAIN\r\nAGEAYg==\r\n", b"VRFY a\r\nNOOP\r\n"],
@@ -243,11 +269,13 @@ def test_input_behind_a_command_that_ends_a_group_is_out_of_step(owner: Owner, o
     assert any(isinstance(event, events.Faulty) and event.out_of_step for event in owner.told)
 
 
+@pytest.mark.rfc("2920 §3.1", "Mail data before 354 is answered 554.")
 def test_mail_data_before_354_is_out_of_step(owner: Owner) -> None:
     say(owner, HELLO, MAIL, RCPT)
     assert codes(owner.hear(b"DATA\r\nSubject: x\r\n\r\n.\r\n"))[0] == 554
 
 
+@pytest.mark.rfc("3207 §4.2", "What waits behind STARTTLS is thrown away, and nothing said before counts.")
 def test_what_waits_behind_starttls_is_discarded(owner: Owner) -> None:
     say(owner, HELLO)
     assert codes(owner.hear(b"STARTTLS\r\nMAIL FROM:<injected@example.net>\r\n")) == [220]
@@ -259,6 +287,8 @@ def test_what_waits_behind_starttls_is_discarded(owner: Owner) -> None:
     assert say(owner, MAIL, HELLO, "STARTTLS", MAIL) == [503, 250, 503, 250]
 
 
+@pytest.mark.rfc("4954 §4", "AUTH goes by initial response and by challenge, ends by *, and is 503 after a login.")
+@pytest.mark.rfc("4648 §4", "Base64 is read without leniency: 501.")
 def test_auth_by_initial_response_and_by_challenge(owner: Owner) -> None:
     assert say(owner, HELLO, "AUTH PLAIN AGEAYg==") == [250, 235]
     assert owner.told[-1] == events.Auth("PLAIN", b"\0a\0b")
@@ -277,16 +307,19 @@ def test_auth_by_initial_response_and_by_challenge(owner: Owner) -> None:
     assert third.told[-1] == events.Auth("PLAIN", b"")
 
 
+@pytest.mark.rfc("4954 §6", "AUTH before TLS is refused, and not announced there.")
 def test_passwords_are_not_asked_before_tls_unless_offered() -> None:
     owner = Owner(ServerOptions("mx", starttls=True, mechanisms=("PLAIN",)))
     assert b"AUTH" not in owner.hear(b"EHLO c\r\n")
-    assert say(owner, "AUTH PLAIN AGEAYg==") == [538]
+    assert say(owner, "AUTH PLAIN AGEAYg==") == [523]
 
 
+@pytest.mark.rfc("5321 §4.1.1.1", "A new EHLO drops the open transaction.")
 def test_a_new_ehlo_drops_the_transaction(owner: Owner) -> None:
     assert say(owner, HELLO, MAIL, RCPT, HELLO, RCPT, MAIL) == [250, 250, 250, 250, 503, 250]
 
 
+@pytest.mark.rfc("5321 §4.1.4", "MAIL, RCPT and DATA before EHLO are 503; NOOP, HELP, RSET and VRFY are not.")
 def test_commands_before_hello_are_refused(owner: Owner) -> None:
     assert say(owner, MAIL, RCPT, "DATA", "NOOP", "RSET", "HELP", "VRFY a") == [
         503,
@@ -299,12 +332,14 @@ def test_commands_before_hello_are_refused(owner: Owner) -> None:
     ]
 
 
+@pytest.mark.rfc("5321 §3.3", "DATA without a recipient is 503, and 554 where all recipients were rejected.")
 def test_data_without_recipients_is_refused(owner: Owner) -> None:
-    assert say(owner, HELLO, MAIL, "RCPT TO:<nobody@example.org>", "DATA", RCPT, "DATA") == [
-        250, 250, 550, 503, 250, 354,
+    assert say(owner, HELLO, MAIL, "DATA", "RCPT TO:<nobody@example.org>", "DATA", RCPT, "DATA") == [
+        250, 250, 503, 550, 554, 250, 354,
     ]  # fmt: skip
 
 
+@pytest.mark.rfc("2033 §4.1", "LMTP has LHLO; EHLO is 500 there.")
 def test_lmtp_answers_the_final_dot_for_each_recipient() -> None:
     engine = ServerEngine(ServerOptions("mx", lmtp=True))
 
@@ -343,32 +378,40 @@ def test_an_event_must_be_answered_before_the_next_is_asked(owner: Owner) -> Non
         owner.engine.next_event()
 
 
+@pytest.mark.rfc("5321 §4.1.1.10", "Nothing behind QUIT is read.")
 def test_nothing_behind_quit_is_read(owner: Owner) -> None:
     assert say(owner, HELLO, "QUIT", MAIL) == [250, 221]
 
 
 PHASE_MATRIX = """
-          greeted ready mail rcpt
-HELO      x       x     x    x
-EHLO      x       x     x    x
-LHLO      x       x     x    x
-STARTTLS  x       x     -    -
-AUTH      -       x     -    -
-MAIL      -       x     -    -
-RCPT      -       -     x    x
-DATA      -       -     x    x
-RSET      x       x     x    x
-NOOP      x       x     x    x
-VRFY      x       x     x    x
-EXPN      x       x     x    x
-HELP      x       x     x    x
-ETRN      -       x     -    -
-ATRN      -       x     -    -
-TURN      -       x     -    -
-QUIT      x       x     x    x
+          greeted ready mail rcpt chunks
+HELO      x       x     x    x    x
+EHLO      x       x     x    x    x
+LHLO      x       x     x    x    x
+STARTTLS  x       x     -    -    -
+AUTH      -       x     -    -    -
+MAIL      -       x     -    -    -
+SEND      -       x     -    -    -
+SOML      -       x     -    -    -
+SAML      -       x     -    -    -
+RCPT      -       -     x    x    -
+DATA      -       -     x    x    -
+BDAT      -       -     x    x    x
+RSET      x       x     x    x    x
+NOOP      x       x     x    x    x
+VRFY      x       x     x    x    x
+EXPN      x       x     x    x    x
+HELP      x       x     x    x    x
+ETRN      -       x     -    -    -
+ATRN      -       x     -    -    -
+TURN      -       x     -    -    -
+XCLIENT   x       x     -    -    -
+XFORWARD  x       x     -    -    -
+QUIT      x       x     x    x    x
 """
 
 
+@pytest.mark.rfc("5321 §4.1.4", "Each verb is legal in the phases of a table.")
 def test_the_law_of_order_is_what_the_matrix_says() -> None:
     printed = [[verb.name, *("x" if phase in verb.phases else "-" for phase in Phase)] for verb in VERBS]
     assert printed == [line.split() for line in PHASE_MATRIX.strip().splitlines()[1:]]
@@ -399,6 +442,7 @@ def test_a_dialogue_means_the_same_however_it_is_cut(cuts: list[int]) -> None:
     assert play(cut(DIALOGUE, cuts)) == whole
 
 
+@pytest.mark.rfc("5321 §4.3", "Each line is answered with a reply, whatever it says.")
 @settings(max_examples=200)
 @given(
     st.lists(

@@ -65,6 +65,7 @@ def keywords(output: str) -> list[str]:
 # The server's side
 
 
+@pytest.mark.rfc("2645 §4", "ATRN is announced before the login too.")
 def test_etrn_and_atrn_are_announced_where_they_are_offered() -> None:
     named = keywords(Owner().hear("EHLO c\n"))
     assert "ETRN" in named and "ATRN" in named and "TURN" not in named
@@ -98,6 +99,7 @@ def test_etrn_names_a_host_a_domain_or_a_queue(cut: int, argument: str, name: st
     assert owner.codes("MAIL FROM:<>\n") == ["250 2.0.0"]
 
 
+@pytest.mark.rfc("1985 §5", "ETRN of nothing that could be named is 501.")
 @pytest.mark.parametrize("argument", ["", " @", " #", " a..b", " [192.0.2.1]", " a b", " #a b", " !x", " @@x"])
 def test_etrn_of_nothing_that_could_be_named_is_501(argument: str) -> None:
     owner = Owner()
@@ -117,6 +119,7 @@ def test_none_of_them_is_legal_inside_a_transaction_or_before_ehlo(cut: int) -> 
     assert owner.codes("ETRN example.org\nNOOP\n") == ["250 2.0.0"] * 2
 
 
+@pytest.mark.rfc("2645 §5.2", "ATRN before a login is 530.")
 def test_atrn_needs_a_login_and_turn_is_unknown_before_one(cut: int) -> None:
     owner = Owner(cut=cut)
     owner.hear("EHLO c\n")

@@ -43,6 +43,8 @@ _REFUSALS = {
     # RFC 3206 §5: AUTH for what the user must see to, so that clients ask for the password again ...
     RefusalReason.BAD_CREDENTIALS: _REFUSED,
     RefusalReason.DISABLED: _REFUSED,
+    RefusalReason.TRANSITION: ("a password transition is needed: log in once with USER and PASS", Code.AUTH),
+    RefusalReason.TOO_WEAK: ("this account needs a mechanism that does not send the password", Code.AUTH),
     # ... and others for what time mends, so that they do not. RFC 2449 §8.1.1 has LOGIN-DELAY for logins that
     # come too soon.
     RefusalReason.LOCKED: ("too many failed logins, try again later", Code.LOGIN_DELAY),
@@ -63,10 +65,13 @@ class UndeclaredUtf8(StrEnum):
 class Pop3Settings:
     """How POP3 listeners treat their clients; sizes in octets, durations in seconds."""
 
+    # Departs from RFC 8314 §3.1: clients on loopback may log in without TLS, others where a setting lets them.
     allow_plaintext_login: bool = False
     """Offer logins that show the password before TLS to every client; else only to clients on loopback."""
     utf8: bool = True
     """Offer UTF8 with USER (RFC 6856): UTF-8 in account names, passwords and messages."""
+    # Departs from RFC 6856 §2.1: a message with UTF-8 in its header goes as it is to clients that did not say UTF8,
+    # unless a setting refuses it. No surrogates are made.
     undeclared_utf8: UndeclaredUtf8 = UndeclaredUtf8.DELIVER
     """Messages with UTF-8 in their header section for clients that did not say UTF8: `deliver` them as they
     are, which RFC 6856 §2.1 forbids and clients of every kind expect, or `refuse` them."""
@@ -168,7 +173,7 @@ class Pop3Session:
 
     def __init__(self, service: Pop3Service, listener: str, tls: ServerTls | None, stream: Stream) -> None:
         self.environment = environment = service.environment
-        self.settings = settings = environment.settings
+        self.settings = environment.settings
         self.session_id = SessionId(environment.store.ids.next_id())
         self.started_at = environment.clock()
         self.account: Address | None = None
@@ -176,11 +181,9 @@ class Pop3Session:
         self._listener = listener
         self._tls = tls
         self._stream = stream
-        self._engine = ServerEngine(
-            self._offer(),
-            is_secure=stream.tls is not None,
-            limits=Limits(settings.command_line, settings.auth_line, settings.faults),
-        )
+        self._certified: Address | None = None
+        """The account that the client's certificate names."""
+        self._engine = self._make_engine()
         self._maildrop: OpenMaildrop | None = None
         self._mechanism: sasl.ServerMechanism | None = None
         self._mechanism_name = ""
@@ -190,13 +193,29 @@ class Pop3Session:
         self._is_waiting = False
         self._is_answered = False
 
+    def _make_engine(self) -> ServerEngine:
+        settings = self.settings
+        limits = Limits(settings.command_line, settings.auth_line, settings.faults)
+        return ServerEngine(self._offer(), is_secure=self._stream.tls is not None, limits=limits)
+
+    async def _recognize(self) -> None:
+        """Whether the client's certificate names an account; only then EXTERNAL is offered."""
+        tls = self._stream.tls
+        if tls is not None and tls.client_certificate is not None:
+            self._certified = await self.environment.authenticator.certified(tls.client_certificate)
+
     def _offer(self) -> Offer:
         """What the client is offered now; no password where others could read it (RFC 8314 §3)."""
         settings = self.settings
         is_private = self._stream.tls is not None or self._stream.peer.is_loopback
         may_say_password = is_private or settings.allow_plaintext_login
+        authenticator = self.environment.authenticator
+        external = () if self._certified is None else (sasl.EXTERNAL,)
+        passwords = sasl.offered(authenticator.mechanisms, may_say_password, self._channel_binding())
+        # RFC 7628 §3: a token over TLS alone, and not even on loopback without it
+        tokens = authenticator.token_mechanisms if self._stream.tls is not None else ()
         return Offer(
-            mechanisms=sasl.offered(sasl.SERVER_MECHANISMS, may_say_password, self._channel_binding()),
+            mechanisms=(*external, *passwords, *tokens),
             user=may_say_password,
             stls=self._tls is not None,
             utf8=settings.utf8,
@@ -227,6 +246,9 @@ class Pop3Session:
             await self._stream.close()
 
     async def _converse(self) -> None:
+        await self._recognize()
+        if self._certified is not None:
+            self._engine = self._make_engine()
         engine, stream = self._engine, self._stream
         if not self._service.is_closing:
             engine.greet(f"{self.environment.hostname} POP3 ready")
@@ -312,6 +334,7 @@ class Pop3Session:
             self._ended = Ended.TLS_FAILED
             self._engine.fail("")
             return
+        await self._recognize()
         self._engine.tls_started(self._offer())
 
     async def _check_password(self, user: str, password: str) -> None:
@@ -323,7 +346,10 @@ class Pop3Session:
     async def _begin_exchange(self, name: str, initial: bytes | None) -> None:
         self._mechanism_name = name
         self._mechanism = sasl.server_mechanism(
-            name, nonce=self.environment.nonce(), channel_binding=self._channel_binding()
+            name,
+            nonce=self.environment.nonce(),
+            channel_binding=self._channel_binding(),
+            certified=None if self._certified is None else str(self._certified),
         )
         await self._step_login(initial)
 

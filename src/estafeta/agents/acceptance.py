@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from estafeta.agents.chronicle import Decision, Reason, Verdict
-from estafeta.agents.draft import Draft, RoutedRecipient
+from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
 from estafeta.agents.envelopes import Addressed, Addressing
 from estafeta.agents.environment import Role
+from estafeta.agents.live.showing import notices_of_gone, show_after, show_first
 from estafeta.agents.peer import Peer
+from estafeta.agents.promises import TOO_LATE, field_priority, is_too_late
+from estafeta.agents.solicitation import UNWANTED, in_header, unwanted
 from estafeta.agents.submission import foreign_author, made_message_id
-from estafeta.mail.envelope import Body, Notify
+from estafeta.mail.catalogue import contents, recipients, senders
+from estafeta.mail.envelope import Body, Notify, Opening
 from estafeta.mail.header import HeaderFacts
-from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.reply import Reply
 from estafeta.routing.routes import Expansion
 from estafeta.store import acceptance
 from estafeta.store.errors import DirectoryChanged, DiskFull, OverQuota, StoreError
@@ -26,21 +30,10 @@ from estafeta.store.records import Acceptance, Content, EntryKind, Instant, Jour
 from estafeta.store.store import Transaction
 from estafeta.wire.smtp.events import EndOfData
 
-_ACCEPTED = EnhancedStatusCode(2, 0, 0)
-_TOO_LARGE = Reply.of(552, "message larger than this server takes", "5.3.4")
-_HEADER_TOO_LARGE = Reply.of(552, "header section larger than this server takes", "5.3.4")
 _BAD_DATA = {
-    "bare CR or LF in mail data": Reply.of(550, "bare CR or LF in mail data: lines end in CRLF", "5.6.0"),
-    "NUL in mail data": Reply.of(550, "NUL in mail data", "5.6.0"),
+    "bare CR or LF in mail data": contents.BARE_LINE_END,
+    "NUL in mail data": contents.NUL,
 }
-_UNANNOUNCED = Reply.of(554, "8-bit mail data without BODY=8BITMIME", "5.6.1")
-_LOOP = Reply.of(554, "too many hops, this message loops", "5.4.6")
-NOT_OWN = Reply.of(550, "this address is not yours to send from", "5.7.1")
-_NOT_OWN_AUTHOR = Reply.of(550, "the From field names an address that is not yours", "5.7.1")
-_CHANGED = Reply.of(451, "recipients changed meanwhile, try again", "4.3.0")
-OVER_QUOTA = Reply.of(452, "mailbox full", "4.2.2")
-_DISK_FULL = Reply.of(452, "no room for mail at the moment, try again later", "4.3.1")
-_TRY_LATER = Reply.of(451, "local error, try again later", "4.3.0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +50,21 @@ class AcceptanceOutcome:
         return self.reply.is_positive
 
 
+def so_far(incoming: IncomingContent) -> AcceptanceOutcome | None:
+    """What is wrong with content before it is whole: then its rest need not come."""
+    if incoming.is_too_large:
+        return AcceptanceOutcome(contents.TOO_LARGE, Reason.TOO_LARGE)
+    return None if incoming.failure is None else _failure(incoming.failure)
+
+
 async def accept(peer: Peer, draft: Draft, event: EndOfData) -> AcceptanceOutcome:
     """Check and commit the message; what is refused is kept in the draft's decisions."""
     incoming = draft.incoming
     assert incoming is not None
-    if incoming.is_too_large:
-        outcome = AcceptanceOutcome(_TOO_LARGE, Reason.TOO_LARGE)
-    else:
-        facts = incoming.end()
-        if incoming.failure is not None:
-            outcome = _failure(incoming.failure)
-        else:
-            refusal = await _refusal(peer, draft, event, facts)
-            outcome = refusal or await _commit(peer, draft, facts)
+    outcome = so_far(incoming)
+    if outcome is None:
+        facts = incoming.end()  # what was held until now is written here, so the disk is asked once more
+        outcome = so_far(incoming) or await _refusal(peer, draft, event, facts) or await _commit(peer, draft, facts)
     if not outcome.is_accepted:
         at = peer.environment.clock()
         draft.decisions.add(Decision(at, "data", "", outcome.reply, outcome.reason, outcome.detail))
@@ -82,13 +77,19 @@ async def _refusal(peer: Peer, draft: Draft, event: EndOfData, facts: HeaderFact
     assert draft.incoming is not None
     if event.fault is not None:
         return AcceptanceOutcome(_BAD_DATA[event.fault.value], Reason.BAD_DATA, event.fault.value)
-    is_announced = draft.sender.body is Body.EIGHT_BIT or draft.sender.smtputf8
+    is_announced = draft.sender.body in (Body.EIGHT_BIT, Body.BINARY) or draft.sender.smtputf8
     if event.has_8bit and settings.refuse_unannounced_8bit and not is_announced:
-        return AcceptanceOutcome(_UNANNOUNCED, Reason.UNANNOUNCED_8BIT)
+        return AcceptanceOutcome(contents.UNANNOUNCED_8BIT, Reason.UNANNOUNCED_8BIT)
     if facts.size > limits.header_octets:
-        return AcceptanceOutcome(_HEADER_TOO_LARGE, Reason.HEADER_TOO_LARGE)
+        return AcceptanceOutcome(contents.HEADER_TOO_LARGE, Reason.HEADER_TOO_LARGE)
     if facts.hops >= limits.hops:  # RFC 5321 §6.3
-        return AcceptanceOutcome(_LOOP, Reason.LOOP, f"{facts.hops} Received fields")
+        return AcceptanceOutcome(contents.LOOP, Reason.LOOP, f"{facts.hops} Received fields")
+    if settings.no_soliciting and (kind := unwanted(settings, in_header(draft.incoming.head))) is not None:
+        return AcceptanceOutcome(UNWANTED, Reason.SOLICITATION, kind)
+    if is_too_late(draft.sender, draft.started_at, peer.environment.clock()):  # RFC 2852 §3: here at the latest
+        return AcceptanceOutcome(TOO_LATE, Reason.NOT_PROMISED)
+    if draft.sender.priority is None:
+        draft.priority = field_priority(peer.environment.promises, draft.incoming.head, peer.highest_priority)
     return await _identity_refusal(peer, draft, draft.incoming.head)
 
 
@@ -99,11 +100,11 @@ async def _identity_refusal(peer: Peer, draft: Draft, head: bytes) -> Acceptance
         return None
     address = draft.sender.reverse_path.address
     if address is not None and not await directory.may_send_as(account, address):
-        return AcceptanceOutcome(NOT_OWN, Reason.NOT_OWN_ADDRESS, str(address))
+        return AcceptanceOutcome(senders.NOT_OWN_ADDRESS, Reason.NOT_OWN_ADDRESS, str(address))
     if peer.environment.settings.check_author:
         author = await foreign_author(directory, account, head)
         if author is not None:
-            return AcceptanceOutcome(_NOT_OWN_AUTHOR, Reason.NOT_OWN_ADDRESS, author)
+            return AcceptanceOutcome(contents.NOT_OWN_AUTHOR, Reason.NOT_OWN_ADDRESS, author)
     return None
 
 
@@ -118,24 +119,31 @@ async def _commit(peer: Peer, draft: Draft, facts: HeaderFacts) -> AcceptanceOut
     # From here on a commit may name the content, even when this session is cut meanwhile or told of a failure:
     # it is discarded only where the store has said that nothing was done, and swept later otherwise.
     draft.incoming = None
+    is_for_screens = draft.sender.opening is not Opening.MAIL
     try:
-        outcome = await _offer(peer, draft, facts, content, incoming.head)
+        unshown = await show_first(peer, draft, content) if is_for_screens else None
+        if unshown is not None:
+            outcome = AcceptanceOutcome(*unshown)
+        else:
+            outcome = await _offer(peer, draft, facts, content, incoming.head)
     except (OverQuota, DiskFull) as error:
         outcome = _failure(error)
     except StoreError as error:
         return _failure(error)
     if not outcome.is_accepted:
         incoming.discard()
+    elif is_for_screens:
+        await show_after(peer, draft, content)
     return outcome
 
 
 def _failure(error: StoreError) -> AcceptanceOutcome:
     """What a client is told of a store that could not take the message."""
     if isinstance(error, OverQuota):
-        return AcceptanceOutcome(OVER_QUOTA, Reason.OVER_QUOTA, str(error))
+        return AcceptanceOutcome(recipients.MAILBOX_FULL, Reason.OVER_QUOTA, str(error))
     if isinstance(error, DiskFull):
-        return AcceptanceOutcome(_DISK_FULL, Reason.DISK_FULL, str(error))
-    return AcceptanceOutcome(_TRY_LATER, Reason.STORE_FAILED, str(error))
+        return AcceptanceOutcome(contents.DISK_FULL, Reason.DISK_FULL, str(error))
+    return AcceptanceOutcome(recipients.TRY_LATER, Reason.STORE_FAILED, str(error))
 
 
 async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content, head: bytes) -> AcceptanceOutcome:
@@ -148,7 +156,8 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
             break
         addressed = await _addressed(peer, draft, content, head)
         if addressed.loops and not (addressed.deliveries or addressed.queued):
-            return AcceptanceOutcome(_LOOP, Reason.LOOP, f"a post of the list {addressed.loops[0]} comes back to it")
+            detail = f"a post of the list {addressed.loops[0]} comes back to it"
+            return AcceptanceOutcome(contents.LOOP, Reason.LOOP, detail)
         prepared = _acceptance(peer, draft, facts, content, addressed)
         notices = await _notices(peer, draft, content)
         try:
@@ -167,8 +176,8 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
         else:
             if addressed.queued:
                 environment.outward.dispatcher.accepted(addressed.queued, content.octets)
-            return AcceptanceOutcome(Reply(250, _ACCEPTED, (f"accepted as {draft.queue_id}",)), Reason.ROUTED)
-    return AcceptanceOutcome(_CHANGED, Reason.DIRECTORY_CHANGED)
+            return AcceptanceOutcome(contents.ACCEPTED.with_(queue_id=draft.queue_id), Reason.ROUTED)
+    return AcceptanceOutcome(contents.CHANGED, Reason.DIRECTORY_CHANGED)
 
 
 async def _routes_stand(peer: Peer, draft: Draft) -> bool:
@@ -209,21 +218,36 @@ async def _addressed(peer: Peer, draft: Draft, content: Content, head: bytes) ->
         head=head,
         is_ours=forwards and address is not None and await environment.directory.is_ours(address.domain),
         at=environment.clock(),
+        said_at=draft.started_at,
+        priority=draft.priority,
     )
     for recipient in draft.recipients:
         addressing.add(recipient.recipient, recipient.route)
-    return addressing.ends()
+    ends = addressing.ends()
+    return ends if draft.showing is None else ends.without(draft.showing.ended)
 
 
 async def _notices(peer: Peer, draft: Draft, content: Content) -> Sequence[Acceptance]:
-    """Notifications of delivery, for those recipients here that asked for them (RFC 3461 §6.2)."""
-    if draft.sender.reverse_path.is_null:
+    """Notifications of delivery, for those recipients here that asked for them (RFC 3461 §6.2), and of screens."""
+    if draft.sender.reverse_path.is_null or draft.sender.hold is not None:  # told of when it is released
         return ()
-    asking = [each for each in draft.recipients if each.recipient.notify and Notify.SUCCESS in each.recipient.notify]
+    gone = draft.showing.gone if draft.showing is not None else ()
+    told = await notices_of_gone(peer, draft, content) if gone else ()
+    asking = [
+        each
+        for each in draft.recipients
+        if each.recipient.notify and Notify.SUCCESS in each.recipient.notify and each.recipient not in gone
+    ]
     if not asking:
-        return ()
-    return await peer.environment.outward.notifier.of_delivery(
-        draft.sender, asking, content, message_id=draft.message_id, account=peer.account, hello=peer.engine.hello
+        return told
+    return *told, *await peer.environment.outward.notifier.of_delivery(
+        draft.sender,
+        asking,
+        content,
+        message_id=draft.message_id,
+        account=peer.account,
+        hello=peer.engine.hello,
+        priority=draft.priority,
     )
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     ROUTED = "routed"
     UNKNOWN_RECIPIENT = "unknown-recipient"
     RELAY_DENIED = "relay-denied"
+    TAKES_NO_MAIL = "takes-no-mail"
+    NO_SUCH_DOMAIN = "no-such-domain"
     LOGIN_NEEDED = "login-needed"
     TLS_NEEDED = "tls-needed"
     NOT_LOCAL_CLIENT = "not-local-client"
@@ -48,6 +50,8 @@ class Reason(StrEnum):
     BAD_DATA = "bad-data"
     UNANNOUNCED_8BIT = "unannounced-8bit"
     LOOP = "loop"
+    SOLICITATION = "solicitation"
+    NOT_PROMISED = "not-promised"
     OVER_QUOTA = "over-quota"
     STORE_FAILED = "store-failed"
     DISK_FULL = "disk-full"
@@ -61,7 +65,14 @@ class Reason(StrEnum):
     ROLES_TURNED = "roles-turned"
     NO_MAIL = "no-mail"
     NOT_CUSTOMER = "not-customer"
+    NOT_ACTIVE = "not-active"
+    NO_SCREEN = "no-screen"
     TURN_FAILED = "turn-failed"
+    EARLY_TALKER = "early-talker"
+    FOREIGN_PROTOCOL = "foreign-protocol"
+    TOO_SLOW = "too-slow"
+    CLIENT_TOLD = "client-told"
+    SPEAKER_NOT_TRUSTED = "speaker-not-trusted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from estafeta.agents.chronicle import Decisions
 from estafeta.mail.address import ForwardPath
@@ -17,6 +18,9 @@ from estafeta.routing.routes import Expansion, Route, ToMailbox
 from estafeta.store.content import Spool
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Content, MessageId
+
+if TYPE_CHECKING:
+    from estafeta.agents.live.showing import Showing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,17 @@ class Draft:
     queue_id: str
     """The message id as text."""
     started_at: float
+    """When MAIL came."""
     recipients: list[RoutedRecipient] = field(default_factory=list)
     decisions: Decisions = field(default_factory=Decisions)
     refused_paths: list[str] = field(default_factory=list)
     full_paths: set[ForwardPath] = field(default_factory=set)
     """Recipients that an LMTP client is told at the final dot have no room."""
     incoming: IncomingContent | None = None
+    priority: int = 0
+    """What it gets of what MAIL asks for (RFC 6710 §4.1)."""
+    showing: Showing | None = None
+    """What became of it on screens, where SEND, SOML or SAML opened it."""
 
     def leave_out(self, account: str) -> bool:
         """Take out the recipients that lead to a full account; whether any is left."""

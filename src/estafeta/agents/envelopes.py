@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from estafeta.agents.outbound.notifier import Notifier
+from estafeta.agents.promises import deadline, hold_request, released_at
 from estafeta.mail.address import Address, ReversePath
 from estafeta.mail.envelope import Notify, OriginalRecipient, Recipient, Sender
 from estafeta.mail.lists import is_from_list, list_fields
 from estafeta.mail.trace import return_path
-from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.routing.routes import Expansion, Listed, Route, ToHost, ToMailbox
 from estafeta.store.ids import IdSource
 from estafeta.store.records import (
@@ -24,6 +25,7 @@ from estafeta.store.records import (
     Delivery,
     HolderId,
     Instant,
+    MailboxId,
     MessageId,
     QueuedMessage,
     QueuedRecipient,
@@ -67,6 +69,10 @@ class Addressed:
     loops: tuple[Address, ...]
     """Lists that the message has been through already: it does not go through them again."""
 
+    def without(self, mailboxes: frozenset[MailboxId]) -> Addressed:
+        """The same without the mailboxes whose owners have read it on their screens."""
+        return replace(self, deliveries=tuple(each for each in self.deliveries if each.mailbox_id not in mailboxes))
+
 
 class Addressing:
     """Gathers the ends of one mail object: every mailbox, and every address elsewhere, once."""
@@ -83,8 +89,15 @@ class Addressing:
         head: bytes,
         is_ours: bool,
         at: float,
+        said_at: float | None = None,
+        priority: int = 0,
+        released: QueuedMessage | None = None,
     ) -> None:
-        """`head` is the header section, `is_ours` says that the reverse-path is of one of our own domains."""
+        """`head` is the header section, `is_ours` says that the reverse-path is of one of our own domains.
+
+        `said_at` is when MAIL came, from which what it asked for counts; `released` is the envelope as it was queued
+        when the message was held until now.
+        """
         self._outward = outward
         self._ids = ids
         self._sender = sender
@@ -106,11 +119,26 @@ class Addressing:
             envid=sender.envid,
             ret=sender.ret,
             requires_tls=sender.requires_tls,
+            priority=priority,
         )
+        if released is not None:
+            self._base = replace(released, release_at=self._at)
+        elif sender.deliver_by is not None or sender.hold is not None:
+            when = at if said_at is None else said_at
+            self._base = replace(
+                self._base,
+                deliver_by=deadline(sender, when),
+                hold=hold_request(sender),
+                release_at=released_at(sender, when),
+            )
+        self._is_held = self._base.release_at is not None and self._base.release_at > self._at
         self._others: dict[object, QueuedMessage] = {}
 
     def add(self, recipient: Recipient, route: Route) -> None:
-        """The ends of one recipient."""
+        """The ends of one recipient; of a message that is held they are found when it is released."""
+        if self._is_held:
+            self._hold(recipient)
+            return
         ends: Iterable[ToMailbox | ToHost]
         if isinstance(route, Expansion):
             if len(route.ends) > 1 and recipient.notify and Notify.SUCCESS in recipient.notify:
@@ -147,6 +175,24 @@ class Addressing:
             prefix = return_path(self._owner(end.listed)) + list_fields(end.listed)
         self._deliveries[end.mailbox_id] = Delivery(end.mailbox_id, recipient.forward_path, prefix)
 
+    def _hold(self, recipient: Recipient) -> None:
+        release_at = self._base.begins_at
+        self._queued[str(recipient.forward_path), LATER] = QueuedRecipient(
+            recipient_id=RecipientId(self._ids.next_id()),
+            message=self._base,
+            forward_path=recipient.forward_path,
+            destination=LATER,
+            status=QueueStatus.ACTIVE,
+            next_attempt_at=release_at,
+            review_at=self._first_review(self._base),
+            original=recipient.original,
+            notify=recipient.notify,
+        )
+
+    def _first_review(self, message: QueuedMessage) -> Instant:
+        review_at = Instant(message.begins_at + self._outward.first_review_after)
+        return review_at if message.deliver_by is None else min(review_at, message.deliver_by.at)
+
     def _queue(self, recipient: Recipient, end: ToHost) -> None:
         key = (str(end.address), end.destination)
         if key in self._queued:
@@ -154,6 +200,7 @@ class Addressing:
         message = self._message(end)
         is_on_demand = Destination.parse(end.destination).kind is DestinationKind.ON_DEMAND
         holder = None if is_on_demand else self._outward.dispatcher.room_for(end.destination, message)
+        is_promised = message.deliver_by is not None or message.release_at is not None
         original = recipient.original
         if original is None and end.address != recipient.forward_path:
             # So that a notification names the address that the sender knows (RFC 3461 §4.2).
@@ -167,11 +214,13 @@ class Addressing:
             status=QueueStatus.ACTIVE,
             # A customer's mail is not tried before he calls.
             next_attempt_at=Instant(self._at + self._outward.lifetime) if is_on_demand else self._at,
-            review_at=None if holder is not None else Instant(self._at + self._outward.first_review_after),
+            review_at=None if holder is not None and not is_promised else self._first_review(message),
             # RFC 3461 §5.2.7.3: a list's mail is the list's own, and so are its notifications.
             original=None if end.listed is not None else original,
             notify=None if end.listed is not None else recipient.notify,
             holder=holder,
+            # RFC 2852 §4.1.3: who sent it on when its time was over has told of that.
+            is_by_told=message.deliver_by is not None and message.deliver_by.at <= self._at,
         )
 
     def _message(self, end: ToHost) -> QueuedMessage:
@@ -196,6 +245,11 @@ class Addressing:
                 size=self._base.size + len(prefix),
                 envid=None,
                 ret=None,
+                # The list has it, and has its own times.
+                accepted_at=self._at,
+                deliver_by=None,
+                hold=None,
+                release_at=None,
             ),
         )
 

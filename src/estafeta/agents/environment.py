@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from estafeta.agents.envelopes import Outward
+from estafeta.agents.live.screens import Screens
 from estafeta.agents.ondemand import OnDemand
+from estafeta.agents.promises import PromiseSettings, holding
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
-from estafeta.net.address import PeerAddress
+from estafeta.mail.wording import Wording
+from estafeta.net.address import IpNetwork, PeerAddress
+from estafeta.net.dns import Resolver
 from estafeta.net.tls import ServerTls
 from estafeta.policy.login import Authenticator
 from estafeta.routing.directory import Directory
 from estafeta.store.store import Store
-from estafeta.wire.sasl import MECHANISMS, offered
+from estafeta.wire.sasl import offered
 from estafeta.wire.smtp.session import ServerOptions
 
 
@@ -53,6 +57,14 @@ class Environment:
     nonce: Callable[[], str]
     on_demand: OnDemand | None = None
     """None where nobody is given mail on demand."""
+    wording: Wording | None = None
+    """Other words for the replies; None for those of the catalogue."""
+    resolver: Resolver | None = None
+    """Tells of the domains of submitted mail's recipients; None where it is not asked."""
+    screens: Screens | None = None
+    """None where nothing is shown on screens."""
+    promises: PromiseSettings = PromiseSettings()
+    """What clients may ask of time and order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,12 @@ class ListenerFacts:
     role: Role
     tls: ServerTls | None
     """For STARTTLS; TLS from the start is the listener's own matter."""
+    takes_mail: bool = True
+    """False for a host that takes none: clients are told so by 521 (RFC 7504)."""
+    repairs_line_ends: bool = False
+    """A bare LF is read as CRLF."""
+    bare_addresses: bool = False
+    """Addresses without angle brackets are read."""
 
     def channel_binding(self, authenticator: Authenticator) -> bytes | None:
         """What SASL exchanges over TLS are bound to (RFC 5929 §4), where that is offered."""
@@ -85,29 +103,87 @@ def is_near(settings: ReceptionSettings, peer: PeerAddress) -> bool:
     return peer.is_loopback or is_trusted(settings, peer)
 
 
-def server_options(environment: Environment, listener: ListenerFacts, *, is_near: bool) -> ServerOptions:
-    """What the engine offers on this listener to clients that are near or far."""
-    settings, limits = environment.settings, environment.limits
+class Offers:
+    """What the sessions of one listener offer, by who the client is; each kind of client's is made once."""
+
+    def __init__(self, environment: Environment, listener: ListenerFacts) -> None:
+        self._environment = environment
+        self._listener = listener
+        self._made: dict[tuple[bool, bool | None, bool | None], ServerOptions] = {}
+
+    def to(self, peer: PeerAddress) -> ServerOptions:
+        """What this client is offered."""
+        settings = self._environment.settings
+        key = (
+            is_near(settings, peer),
+            _may_speak(settings.xclient_networks, peer),
+            _may_speak(settings.xforward_networks, peer),
+        )
+        options = self._made.get(key)
+        if options is None:
+            near, xclient, xforward = key
+            options = server_options(
+                self._environment, self._listener, is_near=near, xclient=xclient, xforward=xforward
+            )
+            self._made[key] = options
+        return options
+
+
+def _may_speak(networks: tuple[IpNetwork, ...], peer: PeerAddress) -> bool | None:
+    """Whether the host may speak for others; None where nobody may."""
+    if not networks:
+        return None
+    address = peer.address
+    return any(address in network for network in networks)
+
+
+def server_options(
+    environment: Environment,
+    listener: ListenerFacts,
+    *,
+    is_near: bool,
+    xclient: bool | None = None,
+    xforward: bool | None = None,
+) -> ServerOptions:
+    """What the engine offers on this listener to clients that are near or far, and may speak for others or not."""
+    settings, limits, promises = environment.settings, environment.limits, environment.promises
     role, on_demand = listener.role, environment.on_demand
     insecure = role.logs_in and is_near
     binding = listener.channel_binding(environment.authenticator)
-    mechanisms = offered(MECHANISMS, True, binding) if role.logs_in else ()
+    mechanisms = offered(environment.authenticator.mechanisms, True, binding) if role.logs_in else ()
+    tokens = environment.authenticator.token_mechanisms if role.logs_in else ()
     gives = on_demand if role.logs_in else None
     return ServerOptions(
         environment.hostname,
         lmtp=role is Role.LMTP,
         message_size=limits.message_size,
-        command_line=limits.command_line,
+        # Clients send long tokens with AUTH itself, whatever RFC 4954 §4 says of the length of that line.
+        command_line=max(limits.command_line, limits.auth_line) if tokens else limits.command_line,
         auth_line=limits.auth_line,
         smtputf8=settings.smtputf8,
         starttls=listener.tls is not None,
-        mechanisms=mechanisms,
-        insecure_mechanisms=offered(MECHANISMS, True, None) if insecure else (),
+        mechanisms=(*mechanisms, *tokens),
+        insecure_mechanisms=offered(environment.authenticator.mechanisms, True, None) if insecure else (),
         vrfy=settings.vrfy.value != "off",
         expn=settings.expn.value != "off",
         requiretls=role is not Role.LMTP,
+        screens=environment.screens is not None and role in (Role.MX, Role.SUBMISSION),
         etrn=gives is not None and gives.offers_etrn,
         atrn=gives is not None and role is Role.ODMR,
         turn=gives is not None and gives.offers_turn,
+        chunking=settings.chunking and not listener.repairs_line_ends,
+        recipients=limits.recipients,
+        transactions=limits.transactions,
+        no_soliciting=settings.unwanted_solicitations if settings.no_soliciting else None,
+        deliver_by=promises.deliver_by_at_least if promises.deliver_by else None,
+        # RFC 4865 §4.2 (2): on no port but that of submission
+        hold_for=promises.hold_for if role is Role.SUBMISSION else 0,
+        hold_until=holding(promises, environment.clock) if role is Role.SUBMISSION else None,
+        priority_policy=promises.priority_policy if promises.priority else None,
         refuse_early_commands=settings.refuse_early_commands,
+        wording=environment.wording,
+        xclient=xclient,
+        xforward=xforward,
+        repairs_line_ends=listener.repairs_line_ends,
+        bare_addresses=listener.bare_addresses,
     )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from estafeta.agents.chronicle import Reason
 from estafeta.client import ClientError, ClientTimeouts, SmtpClient
 from estafeta.mail.address import Address
+from estafeta.mail.catalogue import ondemand as said
+from estafeta.mail.catalogue import senders
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import NetError
 from estafeta.routing.destinations import Destination, DestinationKind
@@ -49,17 +51,6 @@ _MAX_PAGES = 100
 """Pages of destinations that are looked through for those below a domain: some tenths of a second of a reader."""
 
 _ALL_TIMES = Instant(float("inf"))
-
-_LOGIN_NEEDED = Reply.of(530, "authentication needed", "5.7.0")
-_CLOSING = Reply.of(458, "unable to queue messages for now, closing", "4.3.2")
-_UNABLE = Reply.of(458, "unable to queue messages for now, try again later", "4.3.0")
-_TOO_OFTEN = Reply.of(458, "asked for too many nodes, try again later", "4.7.0")
-_REVERSING = Reply.of(250, "OK now reversing the connection", "2.0.0")
-_TURNED_DOWN = Reply.of(450, "ATRN request refused", "4.7.0")
-_NO_MAIL = Reply.of(453, "you have no mail", "4.0.0")
-_ATRN_LATER = Reply.of(451, "unable to process ATRN request now", "4.3.0")
-_ATRN_CLOSING = Reply.of(451, "unable to process ATRN request now, closing", "4.3.2")
-_NO_TURN = Reply.of(502, "TURN is not for this account", "5.7.0")
 
 
 # Settings.
@@ -213,21 +204,21 @@ async def _etrn(session: Session, node: str) -> tuple[Reply, Reason, str]:
     is_user = peer.account is not None or peer.is_trusted
     takes_any = on_demand.settings.etrn is EtrnFor.AUTHENTICATED
     if takes_any and not is_user:
-        return _LOGIN_NEEDED, Reason.LOGIN_NEEDED, ""
+        return senders.LOGIN_NEEDED, Reason.LOGIN_NEEDED, ""
     rules = [rule for rule in on_demand.rules if is_user or rule.for_anyone]
     wanted = _wanted(node, rules, peer.account, takes_any=takes_any)
     if wanted.is_nothing:
-        return Reply.of(459, f"node {node} not allowed: no mail is kept for it here", "4.7.1"), Reason.NOT_ROUTED, ""
+        return said.NODE_NOT_ALLOWED.with_(node=node), Reason.NOT_ROUTED, ""
     if session.is_closing():
-        return _CLOSING, Reason.CLOSING, ""
+        return said.QUEUE_CLOSING, Reason.CLOSING, ""
     if not on_demand.frequency.is_open_to(session.stream.peer.network):
-        return _TOO_OFTEN, Reason.TOO_MANY, ""
+        return said.TOO_OFTEN, Reason.TOO_MANY, ""
     if on_demand.frequency.was_started(node):
-        return Reply.of(250, f"OK, queuing for node {node} started", "2.0.0"), Reason.QUEUE_STARTED, "a moment ago"
+        return said.STARTED.with_(node=node), Reason.QUEUE_STARTED, "a moment ago"
     try:
         reply = await _start(session, on_demand, node, wanted)
     except StoreError as error:
-        return _UNABLE, Reason.STORE_FAILED, str(error)
+        return said.QUEUE_LATER, Reason.STORE_FAILED, str(error)
     return reply, Reason.QUEUE_STARTED, ""
 
 
@@ -239,12 +230,12 @@ async def _start(session: Session, on_demand: OnDemand, node: str, wanted: _Want
     for destination in found.destinations:
         await on_demand.dispatcher.flush(destination)
     if found.waiting is None:
-        return Reply.of(252, f"OK, pending messages for node {node} started", "2.0.0")
+        return said.PENDING_STARTED.with_(node=node)
     if found.waiting:
-        return Reply.of(253, f"OK, {found.waiting} pending messages for node {node} started", "2.0.0")
+        return said.COUNTED_STARTED.with_(number=str(found.waiting), node=node)
     if found.is_under_way:
-        return Reply.of(250, f"OK, queuing for node {node} started", "2.0.0")
-    return Reply.of(251, f"OK, no messages waiting for node {node}", "2.0.0")
+        return said.STARTED.with_(node=node)
+    return said.NOTHING_WAITS.with_(node=node)
 
 
 def _wanted(node: str, rules: Sequence[RouteRule], account: Address | None, *, takes_any: bool) -> _Wanted:
@@ -362,22 +353,22 @@ async def on_atrn(session: Session, event: events.Atrn) -> None:
     customer = on_demand.settings.customer_of(session.peer.account)
     if customer is None or not set(event.domains) <= set(customer.domains):
         session.refusals += 1
-        session.decide("atrn", subject, _TURNED_DOWN, Reason.NOT_CUSTOMER)
+        session.decide("atrn", subject, said.ATRN_REFUSED, Reason.NOT_CUSTOMER)
         return
     domains = event.domains or customer.domains
     if session.is_closing():
-        session.decide("atrn", subject, _ATRN_CLOSING, Reason.CLOSING)
+        session.decide("atrn", subject, said.ATRN_CLOSING, Reason.CLOSING)
         return
     now = Instant(session.environment.clock())
     try:
         waiting = await session.environment.store.read(lambda tx: _is_waited_for(tx, domains, now))
     except StoreError as error:
-        session.decide("atrn", subject, _ATRN_LATER, Reason.STORE_FAILED, str(error))
+        session.decide("atrn", subject, said.ATRN_LATER, Reason.STORE_FAILED, str(error))
         return
     if not waiting:
-        session.decide("atrn", subject, _NO_MAIL, Reason.NO_MAIL)
+        session.decide("atrn", subject, said.NO_MAIL, Reason.NO_MAIL)
         return
-    session.decide("atrn", subject, _REVERSING, Reason.ROLES_TURNED)
+    session.decide("atrn", subject, said.REVERSING, Reason.ROLES_TURNED)
     await _hand_over(session, on_demand, domains)
 
 
@@ -388,9 +379,9 @@ async def on_turn(session: Session, event: events.Turn) -> None:
     customer = on_demand.settings.customer_of(session.peer.account)
     if customer is None or not customer.turn:
         session.refusals += 1
-        session.decide("turn", "", _NO_TURN, Reason.NOT_CUSTOMER)
+        session.decide("turn", "", said.TURN_REFUSED, Reason.NOT_CUSTOMER)
         return
-    session.decide("turn", "", _REVERSING, Reason.ROLES_TURNED)
+    session.decide("turn", "", said.REVERSING, Reason.ROLES_TURNED)
     await _hand_over(session, on_demand, customer.domains)
 
 
@@ -420,7 +411,7 @@ async def _hand_over(session: Session, on_demand: OnDemand, domains: Sequence[st
     except (ClientError, NetError, RemoteProtocolError) as error:
         session.note("turned", "", _gone(f"the customer's server cannot be used: {error}"), Reason.TURN_FAILED)
     except StoreError as error:
-        session.note("turned", "", _ATRN_LATER, Reason.STORE_FAILED, str(error))
+        session.note("turned", "", said.ATRN_LATER, Reason.STORE_FAILED, str(error))
     else:
         session.end("turned" if is_whole else "lost")
         return

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from estafeta.agents.draft import Draft
 from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
+from estafeta.agents.promises import facts as promise_facts
 from estafeta.agents.submission import missing_fields
 from estafeta.mail.address import Address
+from estafeta.mail.envelope import Opening
 from estafeta.mail.header import HeaderFacts
 from estafeta.mail.trace import protocol_word, received
 from estafeta.net.stream import Stream
 from estafeta.net.tls import TlsFacts
 from estafeta.store.records import SessionId
 from estafeta.wire.smtp.server import ServerEngine
+
+_FORWARDED = {
+    "NAME": "client_name",
+    "ADDR": "peer",
+    "PORT": "port",
+    "PROTO": "protocol",
+    "HELO": "helo",
+    "IDENT": "queue_id",
+    "SOURCE": "source",
+}
+"""How the journal names what XFORWARD tells."""
 
 
 class Peer:
@@ -27,6 +40,10 @@ class Peer:
         """Its network may relay and submit without a login."""
         self.account: Address | None = None
         """Who it has logged in as."""
+        self.told: dict[str, str | None] = {}
+        """What a proxy has told of it (XCLIENT), by attribute."""
+        self.forwarded: dict[str, str | None] = {}
+        """Where a filter says that the next message came from (XFORWARD), by attribute."""
         self._facts: dict[str, object] | None = None
         self._known: tuple[str | None, TlsFacts | None, Address | None] | None = None
 
@@ -34,6 +51,21 @@ class Peer:
     def is_submission(self) -> bool:
         """The client is one of ours: what it hands in may go anywhere."""
         return self.listener.role is not Role.LMTP and (self.account is not None or self.is_trusted)
+
+    @property
+    def highest_priority(self) -> int:
+        """The highest that its mail gets."""
+        promises = self.environment.promises
+        return promises.highest_for(self.account, is_trusted=self.is_trusted or self.listener.role is Role.LMTP)
+
+    def spoken_for(self, told: dict[str, str | None], account: Address | None) -> None:
+        """A proxy has said who it is; its address is the stream's already."""
+        self.told = self.told | told
+        self.account = account
+        self.is_trusted = self.listener.role is not Role.FETCHING and is_trusted(
+            self.environment.settings, self.stream.peer
+        )
+        self._facts = None
 
     def facts(self) -> dict[str, object]:
         """Who the client is, as rows of the journal say it; found anew when it has said more of itself."""
@@ -48,6 +80,10 @@ class Peer:
             "listener": self.listener.name,
             "peer": str(self.stream.peer),
         }
+        if self.stream.proxy is not None:
+            facts["proxy"] = str(self.stream.proxy)
+        if name := self.told.get("NAME"):
+            facts["client_name"] = name
         if self.engine.hello is not None:
             facts["helo"] = self.engine.hello
         if self.stream.tls is not None:
@@ -64,6 +100,8 @@ class Peer:
         fields = received(
             hello=engine.hello or "",
             peer_ip=self.stream.peer.ip,
+            peer_name=self.told.get("NAME"),
+            forwarded=self._forwarded_text(),
             tls=f"{tls.version} {tls.cipher}" if tls else None,
             host=environment.hostname,
             word=protocol_word(
@@ -76,10 +114,19 @@ class Peer:
             queue_id=draft.queue_id,
             recipient=str(draft.recipients[0].forward_path) if len(draft.recipients) == 1 else None,
             at=at,
+            priority=draft.sender.priority,
         )
         if self.is_submission:
             fields += missing_fields(facts, host=environment.hostname, queue_id=draft.queue_id, at=at)
         return fields
+
+    def _forwarded_text(self) -> str | None:
+        """The host that a filter had the message from, for the trace field."""
+        told = self.forwarded
+        if not told:
+            return None
+        words = (told.get("HELO") or told.get("NAME"), told.get("ADDR"), told.get("IDENT"))
+        return " ".join(("for", *(word for word in words if word))) if any(words) else None
 
     def transaction_facts(self, draft: Draft) -> dict[str, object]:
         """What a transaction's row says, before its end is known."""
@@ -93,5 +140,12 @@ class Peer:
             }
             for recipient in draft.recipients
         ]
+        if draft.sender.opening is not Opening.MAIL:
+            facts["opening"] = draft.sender.opening.value
+        facts |= promise_facts(draft.sender, draft.priority, draft.started_at)
+        if draft.showing is not None:
+            facts["shown"] = draft.showing.facts()
+        if self.forwarded:
+            facts["forwarded"] = {_FORWARDED[name]: value for name, value in self.forwarded.items() if value}
         draft.decisions.add_to(facts)
         return facts

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from estafeta.agents.environment import Environment, ListenerFacts, is_near, server_options
+from estafeta.agents.environment import Environment, ListenerFacts, Offers
 from estafeta.agents.session import Session
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import connections
 from estafeta.net.stream import Stream
-from estafeta.wire.smtp.session import ServerOptions
-
-TOO_MANY_CONNECTIONS = Reply.of(421, "too many connections, try again later", "4.7.0")
 
 
 class Reception:
@@ -32,18 +29,14 @@ class Reception:
     def server(self, listener: ListenerFacts) -> Callable[[Stream], Awaitable[None]]:
         """The coroutine function that serves one connection of the listener."""
 
-        made: tuple[Environment, dict[bool, ServerOptions]] | None = None
+        made: tuple[Environment, Offers] | None = None
 
         async def serve(stream: Stream) -> None:
             nonlocal made
             environment = self.environment
             if made is None or made[0] is not environment:
-                made = (
-                    environment,
-                    {near: server_options(environment, listener, is_near=near) for near in (False, True)},
-                )
-            options = made[1][is_near(environment.settings, stream.peer)]
-            session = Session(environment, listener, stream, options, self._tell_closing)
+                made = (environment, Offers(environment, listener))
+            session = Session(environment, listener, stream, made[1].to(stream.peer), self._tell_closing)
             self._sessions.add(session)
             try:
                 await session.run()
@@ -51,6 +44,11 @@ class Reception:
                 self._sessions.discard(session)
 
         return serve
+
+    def refusal(self) -> bytes:
+        """What a client is told whose connection is one too many."""
+        reply, wording = connections.TOO_MANY_CONNECTIONS, self.environment.wording
+        return (reply if wording is None else wording.of(reply)).encode(with_status=False)
 
     def _tell_closing(self) -> bool:
         return self.is_closing

@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import lru_cache
 from secrets import token_hex
 from typing import Any
 
 import structlog
 
-from estafeta.agents import logging_in, ondemand, transaction
+from estafeta.agents import logging_in, ondemand, speaking, transaction
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft
-from estafeta.agents.environment import Environment, ListenerFacts, Role
+from estafeta.agents.environment import Environment, ListenerFacts
 from estafeta.agents.lookup import expand, in_ascii, verify
+from estafeta.agents.opening import Pace, open_session
 from estafeta.agents.peer import Peer
+from estafeta.mail.address import Address
+from estafeta.mail.catalogue import clients, connections, lookups
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.stream import Stream
@@ -34,16 +36,9 @@ from estafeta.wire.smtp.session import ServerOptions
 
 log = structlog.get_logger("estafeta.agents.session")
 
-_OK = Reply.of(250, "ok", "2.0.0")
-_BYE = Reply.of(221, "goodbye", "2.0.0")
-_CLOSING = Reply.of(421, "closing for now, try again soon", "4.3.2")
-_TIMEOUT = Reply.of(421, "waited too long, closing", "4.4.2")
-_TOO_MANY_FAULTS = Reply.of(421, "too many errors, closing", "4.7.0")
-
-
-@lru_cache(maxsize=16)
-def _greeting(hostname: str, *, is_lmtp: bool) -> Reply:
-    return Reply.of(220, f"{hostname} {'LMTP' if is_lmtp else 'ESMTP'} Estafeta")
+# Replies that are handed on before the next command is looked at: a client that does not read them is waited for, and
+# what it has sent ahead makes no heap of replies.
+_REPLIES_AT_ONCE = 256
 
 
 class Session:
@@ -68,6 +63,8 @@ class Session:
         self.draft: Draft | None = None
         self.decisions = Decisions()
         self.mechanism: ServerMechanism | None = None
+        self.certified: Address | None = None
+        """The account that the client's certificate names."""
         self.accepted = 0
         """Messages that are ours now."""
         self.transactions = 0
@@ -78,7 +75,8 @@ class Session:
         """How the session ended: `quit`, `turned`, `lost`, or the reason for ending it."""
         self.handed_over: dict[str, int] = {}
         """Recipients that were tried for a customer after the roles were turned, by domain."""
-        self._is_waiting = False
+        self.is_waiting = False
+        """It waits for the client, and nothing of it is under way."""
 
     # The loop.
 
@@ -87,56 +85,77 @@ class Session:
         try:
             await self._converse()
         except DeadlinePassed:
-            self._end_with(_TIMEOUT, Reason.TIMEOUT)
+            self._end_with(connections.TIMEOUT, Reason.TIMEOUT)
         except ConnectionLost:
             pass
         except asyncio.CancelledError:
-            self._end_with(_CLOSING, Reason.CLOSING)
+            self._end_with(connections.CLOSING, Reason.CLOSING)
             raise
         except Exception:
             incident = token_hex(4)
             log.exception("session failed", incident=incident, session=self._id_text)
-            self._end_with(Reply.of(421, f"local error {incident}, closing", "4.3.0"), Reason.STORE_FAILED)
+            self._end_with(connections.FAILURE.with_(incident=incident), Reason.STORE_FAILED)
         finally:
             self.drop_draft()
             self._record_session()
 
     async def _converse(self) -> None:
-        engine, stream, limits = self.engine, self.stream, self.environment.limits
-        deadline = self.started_at + limits.session_after
-        if self.is_closing():
-            engine.greet(_CLOSING)
-            engine.end()
-            self.ended = Reason.CLOSING.value
-        else:
-            engine.greet(_greeting(self.environment.hostname, is_lmtp=self.listener.role is Role.LMTP))
-        stream.send(engine.take_output())
-        while not engine.is_ended:
-            stream.set_deadline(limits.data_after if engine.is_reading_data else limits.command_after)
-            self._is_waiting = True
-            octets = await stream.receive()
-            self._is_waiting = False
-            if not octets:
-                return
+        engine, stream, limits, clock = self.engine, self.stream, self.environment.limits, self.environment.clock
+        pace, ends_at = Pace(limits), self.started_at + limits.session_after
+        is_data = is_part = False
+        octets = await open_session(self)
+        while octets:
             engine.feed(octets)
-            while (event := engine.next_event()) is not None:
-                await _HANDLERS[type(event)](self, event)
-                if self.faults > limits.faults or self.refusals > limits.refusals:
-                    self._end_with(_TOO_MANY_FAULTS, Reason.TOO_MANY)
-            if not engine.is_ended and not engine.is_reading_data:
-                if self.is_closing():
-                    self._end_with(_CLOSING, Reason.CLOSING)
-                elif self.environment.clock() > deadline:
-                    self._end_with(_TIMEOUT, Reason.TIMEOUT)
-            output = engine.take_output()
+            was_part, is_part = is_part, not await self._answer_all() and not is_data
+            was_data, is_data = is_data, engine.is_reading_data
+            output, now = engine.take_output(), clock()
             if output:
                 stream.send(output)
+            if engine.is_ended:
+                pass
+            elif now > ends_at:
+                self._end_with(connections.TIMEOUT, Reason.TIMEOUT)
+            elif is_data:
+                stream.set_deadline(limits.data_after)
+                if output or not was_data:
+                    pace.begin(now)
+                elif pace.is_too_slow(now, len(octets)):
+                    self._end_with(clients.TOO_SLOW, Reason.TOO_SLOW)
+            elif self.is_closing():
+                self._end_with(connections.CLOSING, Reason.CLOSING)
+            elif not is_part:
+                stream.set_deadline(limits.command_after)
+            elif not was_part:  # RFC 5321 §4.5.3.2.7 is about the wait for a command, not about its length
+                stream.set_deadline(limits.command_line_after)
+            if output:
                 await stream.drain()
+            if engine.is_ended:
+                return
+            self.is_waiting = True
+            octets = await stream.receive()
+            self.is_waiting = False
+
+    async def _answer_all(self) -> bool:
+        """Answer what has come; gives whether that was anything whole."""
+        next_event, limits = self.engine.next_event, self.environment.limits
+        count = 0
+        while (event := next_event()) is not None:
+            await _HANDLERS[type(event)](self, event)
+            if self.faults > limits.faults or self.refusals > limits.refusals:
+                self._end_with(connections.TOO_MANY_FAULTS, Reason.TOO_MANY)
+            count += 1
+            if not count % _REPLIES_AT_ONCE:
+                self.stream.set_deadline(limits.command_after)
+                if output := self.engine.take_output():
+                    self.stream.send(output)
+                await self.stream.drain()
+                await asyncio.sleep(0)  # others have their turn, too
+        return count > 0
 
     def close_if_idle(self) -> None:
         """The server is closing: unless mail data is arriving, this session ends now."""
-        if self._is_waiting and not self.engine.is_reading_data:
-            self._end_with(_CLOSING, Reason.CLOSING)
+        if self.is_waiting and not self.engine.is_reading_data:
+            self._end_with(connections.CLOSING, Reason.CLOSING)
             self.stream.end_receiving()
 
     def _end_with(self, reply: Reply, reason: Reason) -> None:
@@ -183,16 +202,16 @@ class Session:
             self.end(Reason.PROTOCOL.value)
 
     async def on_noop(self, event: events.Noop) -> None:
-        self.engine.answer(_OK)
+        self.engine.answer(connections.OK)
 
     async def on_rset(self, event: events.Rset) -> None:
         self.drop_draft()
-        self.engine.answer(_OK)
+        self.engine.answer(connections.OK)
 
     async def on_quit(self, event: events.Quit) -> None:
         self.drop_draft()
         self.ended = "quit"
-        self.engine.answer(_BYE)
+        self.engine.answer(connections.BYE)
 
     async def on_help(self, event: events.Help) -> None:
         self.engine.answer(self.engine.help_reply(event.topic))
@@ -202,7 +221,7 @@ class Session:
 
     async def on_expn(self, event: events.Expn) -> None:
         if self.peer.account is None and not self.peer.is_trusted:
-            self.decide("expn", event.text, _LOGIN_NEEDED_FOR_EXPN, Reason.LOGIN_NEEDED)
+            self.decide("expn", event.text, lookups.EXPN_NEEDS_LOGIN, Reason.LOGIN_NEEDED)
         else:
             self.engine.answer(in_ascii(await expand(self.environment, event.text), smtputf8=event.smtputf8))
 
@@ -211,6 +230,8 @@ class Session:
     def drop_draft(self) -> None:
         """A transaction ends without acceptance; what was decided in it is kept."""
         draft, self.draft = self.draft, None
+        if self.peer.forwarded:  # said of one transaction
+            self.peer.forwarded = {}
         if draft is None:
             return
         if draft.incoming is not None:
@@ -243,8 +264,6 @@ class Session:
         self.environment.store.write_later(lambda tx: journal.record(tx, entry))
 
 
-_LOGIN_NEEDED_FOR_EXPN = Reply.of(550, "EXPN is for authenticated users", "5.7.1")
-
 Handler = Callable[[Session, Any], Awaitable[None]]
 
 _HANDLERS: dict[type, Handler] = {
@@ -252,7 +271,9 @@ _HANDLERS: dict[type, Handler] = {
     events.Mail: transaction.on_mail,
     events.Rcpt: transaction.on_rcpt,
     events.Data: transaction.on_data,
+    events.Bdat: transaction.on_bdat,
     events.Content: transaction.on_content,
+    events.EndOfChunk: transaction.on_end_of_chunk,
     events.EndOfData: transaction.on_end_of_data,
     events.FalseEndOfData: transaction.on_false_end_of_data,
     events.Rset: Session.on_rset,
@@ -267,5 +288,7 @@ _HANDLERS: dict[type, Handler] = {
     events.Etrn: ondemand.on_etrn,
     events.Atrn: ondemand.on_atrn,
     events.Turn: ondemand.on_turn,
+    events.Xclient: speaking.on_xclient,
+    events.Xforward: speaking.on_xforward,
     events.Faulty: Session.on_faulty,
 }

@@ -8,6 +8,8 @@ from estafeta.mail.trace import date_time
 from estafeta.routing.directory import Directory
 
 
+# Not done of RFC 6409 §4.2: domains that are not complete stay as they are.
+# Not done of RFC 6409 §8.1: Sender is neither added nor looked at.
 def missing_fields(facts: HeaderFacts, *, host: str, queue_id: str, at: float) -> bytes:
     """Date and Message-ID where the message has none (RFC 6409 §8.2, §8.3), each with CRLF."""
     lines = []
@@ -23,6 +25,7 @@ def made_message_id(*, host: str, queue_id: str) -> str:
     return f"<{queue_id}@{host}>"
 
 
+# Departs from RFC 6531 §3.6: a header section in UTF-8 is taken though MAIL did not say SMTPUTF8.
 async def foreign_author(directory: Directory, account: Address, head: bytes) -> str | None:
     """The first address in From that the account may not use; None when all are its own (RFC 6409 §6.3)."""
     for text in authors(head):

@@ -23,13 +23,17 @@ from estafeta.access import pop3 as pop3_server
 from estafeta.access.maildrop import MaildropLocks
 from estafeta.access.pop3 import Pop3Environment, Pop3Service
 from estafeta.agents.environment import Environment, ListenerFacts, Role
-from estafeta.agents.reception import TOO_MANY_CONNECTIONS, Reception
+from estafeta.agents.live.screens import Screens
+from estafeta.agents.reception import Reception
 from estafeta.app.outbound import Outbound
+from estafeta.app.tokens import token_checker
 from estafeta.config.faults import SettingsError
-from estafeta.config.settings import JournalSettings, Listen, ListenerKind, Settings
+from estafeta.config.settings import JournalSettings, LineEnds, Listen, ListenerKind, Settings
+from estafeta.mail.wording import Wording
 from estafeta.net.bell import BELLS, ring
 from estafeta.net.errors import TlsError
-from estafeta.net.listener import Listener, listen
+from estafeta.net.files import connections_within, raise_file_limit
+from estafeta.net.listener import Listener, Room, listen
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard
@@ -61,6 +65,7 @@ FORGET_DESTINATIONS_AFTER = 7 * 86_400.0
 PERSONAL_FACTS = (
     "peer",
     "helo",
+    "client_name",
     "account",
     "reverse_path",
     "forward_path",
@@ -97,10 +102,15 @@ class PostOffice:
         self.settings = settings
         self._store: Store | None = None
         self._tls: ServerTls | None = None
+        self._asking_tls: ServerTls | None = None
+        """The same for listeners that ask for certificates; None where none is asked for."""
         self._reception: Reception | None = None
         self._pop3: Pop3Service | None = None
         self._outbound: Outbound | None = None
         self._guard: LoginGuard | None = None
+        self.screens = Screens(settings.data, settings.live, time.time)
+        """The door to people who are there, for sessions that are attached to it."""
+        self._room = Room(connections_within())
         self._open: list[_Open] = []
         self._leaving: list[Listener] = []
         self._upkeep: asyncio.Task[None] | None = None
@@ -130,13 +140,14 @@ class PostOffice:
         settings = self.settings
         try:
             if settings.tls is not None:
-                self._tls = _server_tls(settings)
+                self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
             self._store = await asyncio.to_thread(
                 open_store, settings.data, clock=time.time, large_content=settings.store.large_content
             )
             self._wire()
             assert self._outbound is not None
             await self._outbound.start()
+            self._fit_connections()
             for wanted in settings.listen:
                 await self._listen(wanted)
         except BaseException:
@@ -155,8 +166,11 @@ class PostOffice:
             self._outbound.replace(settings)
         if self._guard is None or self._guard.settings != settings.login:
             self._guard = LoginGuard(settings.login, time.monotonic)
-        authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep)
-        environment = _environment(settings, store, self._outbound, authenticator)
+        tokens = token_checker(settings.oauth, self._outbound.resolver)
+        authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep, tokens=tokens)
+        self.screens.settings = settings.live
+        screens = self.screens if settings.live.enabled else None
+        environment = _environment(settings, store, self._outbound, authenticator, screens)
         pop3_environment = Pop3Environment(
             hostname=settings.hostname,
             store=store,
@@ -172,6 +186,17 @@ class PostOffice:
             self._reception.replace(environment)
             self._pop3.replace(pop3_environment)
 
+    def _fit_connections(self) -> None:
+        """Say so where there are fewer files than connections could be; clients too many are told to come again."""
+        asked = self.settings.connections.connections * len(self.settings.listen)
+        if asked > self._room.most:
+            log.warning(
+                "open files are too few for all connections that the settings allow",
+                connections=asked,
+                served=self._room.most,
+                remedy="raise the limit (LimitNOFILE= of the service, ulimit -n), or lower connections.connections",
+            )
+
     async def _listen(self, wanted: Listen) -> None:
         serve, refuse = self._server(wanted)
         try:
@@ -179,22 +204,35 @@ class PostOffice:
                 wanted.address,
                 wanted.port,
                 serve,
-                tls=self._tls if wanted.kind.implicit_tls else None,
+                tls=self._tls_of(wanted) if wanted.kind.implicit_tls else None,
                 limits=self.settings.connections,
                 refuse=refuse,
+                proxies=wanted.proxy_protocol,
+                room=self._room,
             )
         except OSError as error:
             raise ListenFailed(wanted, error) from error
         self._open.append(_Open(wanted, listener))
+
+    def _tls_of(self, wanted: Listen) -> ServerTls | None:
+        return (self._asking_tls if wanted.kind.asks_for_certificates else None) or self._tls
 
     def _server(self, wanted: Listen) -> tuple[Callable[[Stream], Awaitable[None]], bytes]:
         """What serves a listener's connections, and what a client too many is told."""
         assert self._reception is not None and self._pop3 is not None
         role = _ROLES.get(wanted.kind)
         if role is None:
-            return self._pop3.server(wanted.name, self._tls), pop3_server.TOO_MANY_CONNECTIONS
-        serve = self._reception.server(ListenerFacts(wanted.name, role, self._tls))
-        return serve, TOO_MANY_CONNECTIONS.encode(with_status=False)
+            return self._pop3.server(wanted.name, self._tls_of(wanted)), pop3_server.TOO_MANY_CONNECTIONS
+        facts = ListenerFacts(
+            wanted.name,
+            role,
+            self._tls_of(wanted),
+            wanted.takes_mail,
+            repairs_line_ends=wanted.line_ends is LineEnds.REPAIR,
+            bare_addresses=wanted.bare_addresses,
+        )
+        serve = self._reception.server(facts)
+        return serve, self._reception.refusal()
 
     # Re-reading.
 
@@ -205,12 +243,17 @@ class PostOffice:
         """
         before, self.settings = self.settings, settings.model_copy(update={"data": self.settings.data})
         if settings.tls == before.tls:
-            if self._tls is not None:
-                self._tls.reload()
+            for tls in (self._tls, self._asking_tls):
+                if tls is not None:
+                    tls.reload()
         else:
-            self._tls = _server_tls(settings) if settings.tls is not None else None
+            self._tls, self._asking_tls = None, None
+            if settings.tls is not None:
+                self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
         self._wire()
-        kept = [] if settings.tls != before.tls or settings.connections != before.connections else settings.listen
+        self._fit_connections()
+        refusal = [(each.connections, each.smtp.language, each.replies) for each in (before, settings)]
+        kept = [] if settings.tls != before.tls or refusal[0] != refusal[1] else settings.listen
         for each in [each for each in self._open if each.listen not in kept]:
             each.listener.close()
             self._open.remove(each)
@@ -279,18 +322,24 @@ async def tidy_journal(store: Store, settings: JournalSettings, now: float) -> N
             pass
 
 
-def _environment(settings: Settings, store: Store, outbound: Outbound, authenticator: Authenticator) -> Environment:
+def _environment(
+    settings: Settings, store: Store, outbound: Outbound, authenticator: Authenticator, screens: Screens | None = None
+) -> Environment:
     return Environment(
         hostname=settings.hostname,
         store=store,
         directory=outbound.directory,
         outward=outbound.outward(),
         on_demand=outbound.on_demand(),
+        screens=screens,
         authenticator=authenticator,
         settings=settings.smtp,
         limits=settings.smtp.limits,
+        promises=settings.promises,
         clock=time.time,
         nonce=_nonce,
+        wording=Wording.of_settings(settings.smtp.language, settings.replies),
+        resolver=outbound.resolver if settings.smtp.check_recipient_domains else None,
     )
 
 
@@ -319,6 +368,13 @@ def _server_tls(settings: Settings) -> ServerTls:
     return ServerTls(settings.tls.certificate, settings.tls.key, minimum=settings.tls.minimum)
 
 
+def _asking_tls(settings: Settings) -> ServerTls | None:
+    tls = settings.tls
+    if tls is None or tls.client_authorities is None:
+        return None
+    return ServerTls(tls.certificate, tls.key, minimum=tls.minimum, client_authorities=tls.client_authorities)
+
+
 def house_secret(data: Path) -> bytes:
     """The secret that made-up SCRAM keys of unknown users come from: the same after a restart."""
     path = data / "secret"
@@ -336,6 +392,7 @@ def run(settings: Settings, read_again: Callable[[], Settings] | None = None) ->
 
     `read_again` gives the settings as they are now, or raises SettingsError. Raises what `start` raises.
     """
+    raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_serve(settings, read_again))
 

@@ -24,6 +24,7 @@ from estafeta.agents.outbound.notifier import Notifier
 from estafeta.agents.outbound.plan import Planner
 from estafeta.agents.outbound.pool import Pool
 from estafeta.agents.outbound.relay import Attempt, Relay
+from estafeta.agents.outbound.releasing import Releaser
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.agents.outbound.tls_reporting import TlsReporter
@@ -141,6 +142,11 @@ class Outbound:
         self.relay = self._make_relay(settings)
         self.dispatcher.replace(self._tools(settings), settings.relay)
 
+    @property
+    def resolver(self) -> Resolver:
+        """Who is asked of the DNS, by the settings of now."""
+        return self._way.resolver
+
     def on_demand(self) -> OnDemand:
         """What sessions do for hosts that ask for their mail."""
         settings = self._settings
@@ -206,6 +212,8 @@ class Outbound:
             pool=self._pool,
             hello=settings.hostname,
             reporter=self._reporter,
+            clock=time.time,
+            tunnels=settings.promises.tunnels,
         )
 
     def _tools(self, settings: Settings) -> Tools:
@@ -241,8 +249,11 @@ class Outbound:
 
     def _deliver(self, settings: Settings) -> Deliver:
         relay, planner = self.relay, self._way.planner
+        releaser = Releaser(self._store, lambda: self.directory, self.outward, time.time)
 
         async def deliver(destination: Destination, job: Job, content: bytes) -> Attempt:
+            if destination.kind is DestinationKind.LATER:
+                return await releaser.release(job, content)
             gateway = planner.gateway(destination)
             if gateway is None or gateway.kind.is_host:
                 return await relay.attempt(destination, job, content)

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from estafeta.cli import options
+from estafeta.cli import certificate, options
 from estafeta.cli.faults import CommandFault
 from estafeta.cli.opening import OpenedStore, opened
 from estafeta.cli.options import config_option, json_option, yes_option
 from estafeta.cli.output import answer, document, instant, moment, octets, say, table
-from estafeta.cli.passwords import chosen_password
+from estafeta.cli.passwords import chosen_password, mechanisms_of
 from estafeta.mail.address import Address
 from estafeta.store.records import Account
 
@@ -25,6 +25,9 @@ _generate = click.option("--generate", is_flag=True, help="Make a password up an
 @click.group("account")
 def command() -> None:
     """Accounts, their passwords and quotas."""
+
+
+command.add_command(certificate.command)
 
 
 @command.command("add")
@@ -56,7 +59,7 @@ def add(
         raise click.UsageError("--no-password cannot be used with another option for the password")
     with opened(config) as store:
         password = None if no_password else chosen_password(password_file, generate=generate)
-        hashed = hash_password(password) if password is not None else None
+        hashed = hash_password(password, mechanisms_of(config)) if password is not None else None
         now = store.now()
         account = store.write(
             lambda tx: accounts.add(
@@ -166,7 +169,7 @@ def password(address: Address, password_file: str | None, generate: bool, config
     with opened(config) as store:
         _found(store, address)
         chosen = chosen_password(password_file, generate=generate)
-        hashed = hash_password(chosen)
+        hashed = hash_password(chosen, mechanisms_of(config))
         store.write(lambda tx: accounts.set_password(tx, address, hashed))
     if as_json:
         document({"address": address} | ({"password": chosen} if generate else {}))

@@ -60,10 +60,40 @@ def add(
     with opened(config) as store:
         alias, listed = store.write(change)
     if as_json:
-        document(_record(alias, listed))
+        document(_record(alias, listed, None))
     else:
         told = f", as a list of {listed.owner}" if listed is not None else ""
         say(f"{address} added: it stands for {', '.join(str(member) for member in alias.members)}{told}")
+
+
+@command.command("moved")
+@click.argument("address", type=options.address)
+@click.argument("new_address", type=options.address)
+@click.option("--forward", "forward", is_flag=True, help="Mail goes on to there; clients are told (251).")
+@click.option("--refuse", "refuse", is_flag=True, help="Mail is refused; clients are told (551).")
+@config_option
+@json_option
+def moved_(
+    address: Address, new_address: Address, forward: bool, refuse: bool, config: Path | None, as_json: bool
+) -> None:
+    """Say that the user of ADDRESS has moved to NEW_ADDRESS, ours or not; clients are told so by 251 or 551."""
+    from estafeta.store import moved
+
+    if forward == refuse:
+        raise click.UsageError("say what becomes of the mail: give either --forward or --refuse")
+
+    def change(tx: Transaction) -> None:
+        moved.add(tx, address, new_address, is_forwarded=forward)
+        _refuse_loop(tx, address, "nothing was added")
+
+    with opened(config) as store:
+        store.write(change)
+    told = "goes on to there" if forward else "is refused"
+    answer(
+        as_json,
+        {"address": address, "members": [new_address], "owner": None, "moved": _moved_word(forward)},
+        f"{address} has moved to {new_address}: mail {told}, and clients are told",
+    )
 
 
 @command.command("list")
@@ -71,13 +101,16 @@ def add(
 @json_option
 def list_(config: Path | None, as_json: bool) -> None:
     """List the aliases."""
-    from estafeta.store import aliases, lists
+    from estafeta.store import aliases, lists, moved
 
     with opened(config) as store:
-        found, all_lists = store.read(lambda tx: (aliases.list_all(tx), lists.list_all(tx)))
+        found, all_lists, all_moved = store.read(
+            lambda tx: (aliases.list_all(tx), lists.list_all(tx), moved.list_all(tx))
+        )
     by_address = {listed.address: listed for listed in all_lists}
+    left = {each.address: each.is_forwarded for each in all_moved}
     if as_json:
-        document([_record(alias, by_address.get(alias.address)) for alias in found])
+        document([_record(alias, by_address.get(alias.address), left.get(alias.address)) for alias in found])
         return
     table(
         ("ALIAS", "LIST OF", "STANDS FOR"),
@@ -85,7 +118,8 @@ def list_(config: Path | None, as_json: bool) -> None:
             (
                 alias.address,
                 by_address[alias.address].owner if alias.address in by_address else "",
-                ", ".join(map(str, alias.members)),
+                ", ".join(map(str, alias.members))
+                + (f" (moved, {_moved_word(left[alias.address])})" if alias.address in left else ""),
             )
             for alias in found
         ),
@@ -124,15 +158,19 @@ def owner_(address: Address, owner: Address | None, no_one: bool, config: Path |
 @json_option
 def show(address: Address, config: Path | None, as_json: bool) -> None:
     """Show what ADDRESS stands for, and of a list first whose it is."""
-    from estafeta.store import aliases, lists
+    from estafeta.store import aliases, lists, moved
 
     with opened(config) as store:
-        alias, listed = store.read(lambda tx: (aliases.find(tx, address), lists.find(tx, address)))
+        alias, listed, left = store.read(
+            lambda tx: (aliases.find(tx, address), lists.find(tx, address), moved.find(tx, address))
+        )
     if alias is None:
         raise CommandFault(f"there is no alias {address}")
     if as_json:
-        document(_record(alias, listed))
+        document(_record(alias, listed, None if left is None else left.is_forwarded))
         return
+    if left is not None:
+        say(f"moved, mail is {_moved_word(left.is_forwarded)}")
     if listed is not None:
         say(f"list of {listed.owner}")
     for member in alias.members:
@@ -162,6 +200,12 @@ def _refuse_loop(tx: Transaction, address: Address, outcome: str) -> None:
         raise CommandFault(f"{address} would lead back to itself by one of its members or its owner; {outcome}")
 
 
-def _record(alias: Alias, listed: Listed | None) -> dict[str, object]:
+def _moved_word(is_forwarded: bool | None) -> str | None:
+    """What becomes of the mail of one who has moved; None for an alias as others are."""
+    return None if is_forwarded is None else ("forwarded" if is_forwarded else "refused")
+
+
+def _record(alias: Alias, listed: Listed | None, is_forwarded: bool | None) -> dict[str, object]:
     owner = None if listed is None else listed.owner
-    return {"address": alias.address, "members": list(alias.members), "owner": owner}
+    moved = _moved_word(is_forwarded)
+    return {"address": alias.address, "members": list(alias.members), "owner": owner, "moved": moved}

@@ -59,3 +59,15 @@ def _ask_twice() -> str:
     if not sys.stdin.isatty():
         raise CommandFault("there is no terminal to ask for the password: use --password-file or --generate")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True))
+
+
+def mechanisms_of(config: Path | None) -> tuple[str, ...]:
+    """The mechanisms that passwords get keys for; those of all accounts alone where the settings cannot be read."""
+    from estafeta.config.faults import SettingsError
+    from estafeta.config.location import find_config
+    from estafeta.config.reading import load
+
+    try:
+        return tuple(each.value for each in load(find_config(config)).login.mechanisms)
+    except SettingsError:
+        return ()

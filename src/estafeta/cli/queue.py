@@ -35,7 +35,7 @@ from estafeta.cli.queue_view import (
 from estafeta.config.location import data_directory, find_config
 from estafeta.mail.address import AddressError, parse_domain
 from estafeta.net.bell import BELLS, ring, ring_for
-from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.store.ids import IdSource
 from estafeta.store.records import (
     DestinationState,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from estafeta.store.queue import Backlog
     from estafeta.store.store import Transaction
 
+_HEAD = ("MESSAGE", "RECIPIENT", "STATUS", "TRIES", "NEXT", "SIZE", "FROM", "TO", "DESTINATION")
 _MOST_TOLD = 100
 """Recipients that the journal names of one change."""
 
@@ -64,7 +65,7 @@ def _id(text: str) -> int:
 def _destination(text: str) -> str:
     """As the queue has it: a domain, an address literal, `gateway:NAME` or `on-demand:DOMAIN`."""
     given = Destination.parse(text)
-    if given.kind is DestinationKind.GATEWAY:
+    if given.kind is DestinationKind.GATEWAY or text == LATER:
         return text
     try:
         return str(Destination(given.kind, parse_domain(given.name)))
@@ -94,7 +95,8 @@ def command() -> None:
     "--destination",
     metavar="DESTINATION",
     type=_destination,
-    help="Only those for it: a domain, or gateway:NAME. Those that are tried next come first, held ones last.",
+    help="Only those for it: a domain, gateway:NAME, or later: for what is held for its sender. Those that are tried"
+    " next come first, held ones last.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @config_option
@@ -118,9 +120,10 @@ def list_(status: str | None, destination: str | None, limit: int, config: Path 
             document([record(one) for one in store.read(look)])
             return
         found, counts = store.read(lambda tx: (look(tx), queue.count(tx)))
+    has_priorities = any(one.message.priority for one in found)
     if found:
         table(
-            ("MESSAGE", "RECIPIENT", "STATUS", "TRIES", "NEXT", "SIZE", "FROM", "TO", "DESTINATION", "LAST REPLY"),
+            (*_HEAD, *(("PRIORITY",) if has_priorities else ()), "LAST REPLY"),
             (
                 (
                     IdSource.text(one.message.content_id),
@@ -132,11 +135,12 @@ def list_(status: str | None, destination: str | None, limit: int, config: Path 
                     f"<{one.message.reverse_path}>",
                     one.forward_path,
                     one.destination,
+                    *((one.message.priority,) if has_priorities else ()),
                     shortened(one.last_reply or ""),
                 )
                 for one in found
             ),
-            right=("TRIES", "SIZE"),
+            right=("TRIES", "SIZE", "PRIORITY") if has_priorities else ("TRIES", "SIZE"),
         )
     waiting = ", ".join(f"{number} {each.value}" for each, number in counts.items() if number)
     say(f"in all: {waiting}" if waiting else "the queue is empty")
@@ -251,7 +255,7 @@ def hold(identifiers: tuple[int, ...], config: Path | None, as_json: bool) -> No
 @config_option
 @json_option
 def release(identifiers: tuple[int, ...], config: Path | None, as_json: bool) -> None:
-    """Let ID be tried again after hold."""
+    """Let ID be tried again after hold, or leave before the time that its sender gave it."""
     from estafeta.store import queue
 
     with _changing(config) as (store, bells):
@@ -291,6 +295,9 @@ def flush(destination: str, config: Path | None, as_json: bool) -> None:
     Held recipients stay held.
     """
     from estafeta.store import destinations, journal, queue
+
+    if destination == LATER:
+        raise CommandFault("mail is held there until its time; `estafeta queue release` lets some of it go")
 
     def is_known(tx: Transaction) -> bool:
         return any(queue.backlog(tx, destination, now=now, most=1)) or destinations.find(tx, destination) is not None

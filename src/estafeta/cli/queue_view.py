@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from estafeta.cli.output import instant, moment, octets
 from estafeta.config.location import parse
-from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.store.ids import IdSource
-from estafeta.store.records import DestinationState, Instant, QueuedMessage, QueuedRecipient, QueueStatus
+from estafeta.store.records import Deadline, DestinationState, Instant, QueuedMessage, QueuedRecipient, QueueStatus
 
 if TYPE_CHECKING:
     from estafeta.agents.outbound.schedule import Schedule
@@ -55,6 +55,8 @@ def shortened(reply: str) -> str:
 
 def when(destination: str, at: Instant) -> str:
     """When what waits for a destination is tried."""
+    if destination == LATER:
+        return f"held until {moment(at)}"
     is_on_demand = Destination.parse(destination).kind is DestinationKind.ON_DEMAND
     return "when its host calls" if is_on_demand else moment(at)
 
@@ -84,6 +86,11 @@ def envelope_lines(message: QueuedMessage, expires_at: Instant) -> Iterator[str]
         yield "TLS         required (REQUIRETLS)"
     if message.priority:
         yield f"priority    {message.priority}"
+    if message.release_at is not None:
+        yield f"held until  {moment(message.release_at)}, as its sender asked ({message.hold})"
+    if (by := message.deliver_by) is not None:
+        then = "it goes back" if by.returns else "the sender is told"
+        yield f"deliver by  {moment(by.at)}, or {then}{'; each relaying is told' if by.is_traced else ''}"
 
 
 def recipient_lines(
@@ -101,10 +108,12 @@ def recipient_lines(
         yield "  next      a server has it in hand: it is tried, or next in line for that"
     elif one.status is not QueueStatus.HELD:
         yield f"  next      {when(one.destination, one.next_attempt_at)}"
+    if one.is_by_told:
+        yield "  late      the time to deliver it is over, and the sender was told"
     if one.is_delay_told:
         yield "  delay     the sender was told"
     elif schedule.wants_delay_notice(one):
-        yield f"  delay     the sender is told at {moment(schedule.review_at(one))}"
+        yield f"  delay     the sender is told at {moment(schedule.delay_notice_at(one))}"
     else:
         yield "  delay     the sender is not told"
     if state is not None:
@@ -131,6 +140,9 @@ def record(one: QueuedRecipient) -> dict[str, object]:
         "size": message.size,
         "account": message.account,
         "priority": message.priority,
+        "held_until": None if message.release_at is None else instant(message.release_at),
+        "hold_request": message.hold,
+        "deliver_by": None if message.deliver_by is None else deadline_record(message.deliver_by, one),
         "body": message.body,
         "smtputf8": message.smtputf8,
         "requires_tls": message.requires_tls,
@@ -141,6 +153,16 @@ def record(one: QueuedRecipient) -> dict[str, object]:
     }
 
 
+def deadline_record(by: Deadline, one: QueuedRecipient) -> dict[str, object]:
+    """By when it is to be delivered, for machines."""
+    return {
+        "at": instant(by.at),
+        "then": "return" if by.returns else "notify",
+        "is_traced": by.is_traced,
+        "is_told": one.is_by_told,
+    }
+
+
 def outlook(
     one: QueuedRecipient, schedule: Schedule, state: DestinationState | None, now: Instant
 ) -> dict[str, object]:
@@ -148,7 +170,7 @@ def outlook(
     is_due = schedule.wants_delay_notice(one) and not one.is_delay_told
     return {
         "is_delay_told": one.is_delay_told,
-        "delay_notice_at": instant(schedule.review_at(one)) if is_due else None,
+        "delay_notice_at": instant(schedule.delay_notice_at(one)) if is_due else None,
         "expires_at": instant(schedule.expires_at(one)),
         "blocked": state_record(state, now),
     }

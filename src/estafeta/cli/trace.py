@@ -19,6 +19,7 @@ from estafeta.cli.opening import opened
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, instant, moment, octets, one_line, say
 from estafeta.cli.queue_view import failed, next_attempt
+from estafeta.routing.destinations import LATER
 from estafeta.store.ids import IdSource
 from estafeta.store.records import DestinationState, EntryKind, Instant, JournalEntry, MessageId, QueuedRecipient
 
@@ -216,6 +217,9 @@ def record(chapter: Chapter) -> dict[str, object]:
                 "is_in_hand": one.holder is not None,
                 "attempts": one.attempts,
                 "last_reply": one.last_reply,
+                "priority": one.message.priority,
+                "held_until": None if one.message.release_at is None else instant(one.message.release_at),
+                "deliver_by": None if one.message.deliver_by is None else instant(one.message.deliver_by.at),
             }
             for one in chapter.queued
         ],
@@ -316,6 +320,8 @@ def _client(facts: dict[str, object]) -> str:
         parts.append(listener)
     if peer := facts.pop("peer", None):
         parts.append(f"from {_plain(peer)}")
+    if proxy := facts.pop("proxy", None):
+        parts.append(f"by way of {_plain(proxy)}")
     if helo := facts.pop("helo", None):
         parts.append(f"calls itself {_plain(helo)}")
     if "tls" in facts:
@@ -357,6 +363,9 @@ def _now(chapter: Chapter) -> Iterator[str]:
     for one in chapter.queued[:_MOST_NOW]:
         then = next_attempt(one)
         next_at = ", in hand" if one.holder is not None else f", next attempt {then}" if then else ""
+        next_at = f", {then}" if one.destination == LATER and one.holder is None and then else next_at
+        if one.message.deliver_by is not None:
+            next_at += f", to be delivered by {moment(one.message.deliver_by.at)}"
         reply = f", last reply: {one.last_reply}" if one.last_reply else ""
         yield _line("now", f"queued for <{one.forward_path}>: {one.status.value}{next_at}{reply}")
     if len(chapter.queued) > _MOST_NOW:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from estafeta.client.errors import ClientError, LoginImpossible, Refused, TlsNotOffered, TransactionBroken
+from estafeta.client.client import CLIENT_ERRORS, Client, ClientOptions, send, send_blocking
+from estafeta.client.errors import (
+    ClientError,
+    LoginImpossible,
+    MessageRefused,
+    Refused,
+    TlsNotOffered,
+    TransactionBroken,
+)
+from estafeta.client.flattening import to_wire
 from estafeta.client.opening import TlsMode
 from estafeta.client.results import RecipientReply, SendResult
-from estafeta.client.smtp import SmtpClient, to_wire
+from estafeta.client.smtp import SmtpClient
 from estafeta.client.timeouts import ClientTimeouts
 from estafeta.wire.smtp.content import WireContent
 
 __all__ = [
+    "CLIENT_ERRORS",
+    "Client",
     "ClientError",
+    "ClientOptions",
     "ClientTimeouts",
     "LoginImpossible",
+    "MessageRefused",
     "RecipientReply",
     "Refused",
     "SendResult",
@@ -21,5 +34,7 @@ __all__ = [
     "TlsNotOffered",
     "TransactionBroken",
     "WireContent",
+    "send",
+    "send_blocking",
     "to_wire",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estafeta.client.results import RecipientReply
+from estafeta.client.results import RecipientReply, SendResult
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import NetError
@@ -20,6 +20,14 @@ class Refused(ClientError):
         super().__init__(f"{what} refused: {reply}")
         self.what = what
         self.reply = reply
+
+
+class MessageRefused(Refused):
+    """The server took the message for none of its recipients; `result` has the reply for each, `reply` the first."""
+
+    def __init__(self, result: SendResult) -> None:
+        super().__init__("message", result.replies[0].reply)
+        self.result = result
 
 
 class TlsNotOffered(ClientError):

@@ -31,6 +31,7 @@ class Link:
     __slots__ = (
         "_heard_at",
         "_loop",
+        "domains",
         "engine",
         "is_all_handed",
         "last_words",
@@ -52,6 +53,8 @@ class Link:
         """What the server said unasked, or that it went."""
         self.messages = 0
         """Transactions begun."""
+        self.domains: set[str] = set()
+        """Those of the recipients, where the server limits them (RFC 9422 §4.3)."""
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
 

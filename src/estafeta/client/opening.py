@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,7 +15,17 @@ from estafeta.client.link import Link
 from estafeta.mail.reply import Reply
 from estafeta.net.tls import client_context
 from estafeta.wire.errors import RemoteProtocolError
-from estafeta.wire.sasl import SCRAM_SHA_256_PLUS, SaslError, choose_mechanism, client_mechanism
+from estafeta.wire.sasl import (
+    EXTERNAL,
+    SCRAM_SHA_256_PLUS,
+    TOKEN_MECHANISMS,
+    BearerClient,
+    ClientMechanism,
+    ExternalClient,
+    SaslError,
+    choose_mechanism,
+    client_mechanism,
+)
 from estafeta.wire.smtp.dialogue import Answered, Challenged, Closing, Event, Greeted
 
 Compute: TypeAlias = Callable[[Callable[[], bytes]], Awaitable[bytes]]
@@ -27,6 +38,7 @@ class TlsMode(StrEnum):
     NONE = "none"
     STARTTLS = "starttls"
     """Demanded: without it nothing is sent (RFC 3207)."""
+    # Departs from RFC 7435: in the library a handshake that fails is an error; the relay goes on in the clear.
     OPPORTUNISTIC = "opportunistic"
     """STARTTLS where it is offered, in the clear where not (RFC 7435); a failed handshake is an error."""
     IMPLICIT = "implicit"
@@ -59,7 +71,7 @@ class Opening:
     async def run(self) -> Reply:
         """Gives the greeting; raises Refused and TlsNotOffered."""
         greeting = await self._take_greeting()
-        await self._hello()
+        await self.hello()
         if self._security.mode in (TlsMode.STARTTLS, TlsMode.OPPORTUNISTIC):
             await self._secure()
         return greeting
@@ -72,7 +84,8 @@ class Opening:
         await self._link.quit()  # RFC 5321 §3.1
         raise Refused("connection", event.reply)
 
-    async def _hello(self) -> None:
+    async def hello(self) -> None:
+        """EHLO, or HELO where that is not known. Raises Refused."""
         link, engine = self._link, self._link.engine
         event = await link.exchange(engine.ehlo(self._local_name))
         # RFC 5321 §3.2: a server that does not know EHLO is asked with HELO.
@@ -100,7 +113,7 @@ class Opening:
             timeout=link.timeouts.handshake,
         )
         engine.tls_started()
-        await self._hello()  # RFC 3207 §4.2
+        await self.hello()  # RFC 3207 §4.2
 
     async def _demand(self, event: Event, what: str) -> None:
         try:
@@ -137,6 +150,31 @@ async def log_in(
     mechanism = client_mechanism(
         name, identity, password, nonce=nonce or secrets.token_urlsafe(24), channel_binding=binding
     )
+    await _exchange(link, mechanism, compute)
+
+
+async def log_in_with_token(link: Link, identity: str, token: str, *, host: str) -> None:
+    """Log in; see SmtpClient.login_with_token."""
+    stream, engine = link.stream, link.engine
+    if stream.tls is None and not stream.peer.is_loopback:
+        raise LoginImpossible("no login without TLS")
+    offered = engine.capabilities.auth_mechanisms if engine.capabilities else ()
+    name = next((each for each in TOKEN_MECHANISMS if each in offered), None)
+    if name is None:
+        raise LoginImpossible(f"no mechanism for tokens, the server offers {' '.join(offered) or 'none'}")
+    await _exchange(link, BearerClient(name, identity, token, host, stream.peer.port), asyncio.to_thread)
+
+
+async def log_in_with_certificate(link: Link, authorization: str) -> None:
+    """Log in; see SmtpClient.login_with_certificate."""
+    offered = link.engine.capabilities.auth_mechanisms if link.engine.capabilities else ()
+    if link.stream.tls is None or EXTERNAL not in offered:
+        raise LoginImpossible("the server does not log in by the certificate that it was shown")
+    await _exchange(link, ExternalClient(authorization), asyncio.to_thread)
+
+
+async def _exchange(link: Link, mechanism: ClientMechanism, compute: Compute) -> None:
+    engine = link.engine
     with link.whole():
         event = await link.exchange(engine.auth(mechanism))
         while isinstance(event, Challenged):

@@ -19,6 +19,8 @@ from estafeta.net.errors import NetError
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError, RemoteProtocolError
 from estafeta.wire.smtp.content import WireContent, ended
 from estafeta.wire.smtp.dialogue import Verb
+from estafeta.wire.smtp.extensions.limits import Limits
+from estafeta.wire.smtp.replies import NO_LIMITS
 
 # Commands sent before their replies are read. Their replies stay far below what a stream takes in unread,
 # so neither side waits for the other to read (RFC 2920 §3.1).
@@ -28,6 +30,8 @@ _ALONG: Final = 64 * 1024
 # A chunk of larger content: so often the server can say that it does not take the rest (RFC 3030 §2).
 _CHUNK: Final = 16 * BLOCK
 
+_TOO_MANY_RECIPIENTS: Final = Reply.of(452, "more recipients than the server announced to take", "4.5.3")
+_TOO_MANY_MESSAGES: Final = Reply.of(452, "more messages than the server announced to take in a session", "4.5.3")
 _TOO_LARGE: Final = Reply.of(552, "message larger than the server announced to take", "5.3.4")
 
 
@@ -40,12 +44,51 @@ async def send_message(
         raise LocalProtocolError("no recipients")
     if capabilities is None or link.engine.is_closed:
         raise LocalProtocolError("no connection that takes a message")
-    octets = ended((content if isinstance(content, WireContent) else WireContent.of(content)).octets)
+    if sender.body is Body.BINARY:  # RFC 3030 §3: its line ends mean nothing
+        octets = content.octets if isinstance(content, WireContent) else content
+    else:
+        octets = ended((content if isinstance(content, WireContent) else WireContent.of(content)).octets)
     sender = _completed(link, sender, recipients, octets)
     limit = capabilities.size
     if limit is not None and len(octets) > limit:  # RFC 1870 §6: the server would refuse it at MAIL or later
         return SendResult(tuple(RecipientReply(each, _TOO_LARGE, Verb.MAIL, True) for each in recipients))
-    return await _Transaction(link, sender, recipients, octets).run()
+    limits = capabilities.limits
+    if limits is NO_LIMITS:
+        return await _Transaction(link, sender, recipients, octets).run()
+    return await _send_within(limits, link, sender, recipients, octets)
+
+
+async def _send_within(
+    limits: Limits, link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes
+) -> SendResult:
+    """Send to those recipients that the server announced to take; the others are refused for now, by ourselves."""
+    if limits.transactions is not None and link.messages >= limits.transactions:  # RFC 9422 §4.1
+        return SendResult(tuple(RecipientReply(each, _TOO_MANY_MESSAGES, Verb.MAIL, True) for each in recipients))
+    taken: list[Recipient] = []
+    is_taken: list[bool] = []
+    for recipient in recipients:
+        domain = recipient.forward_path.address.domain
+        fits = limits.recipients is None or len(taken) < limits.recipients  # RFC 9422 §4.2
+        if fits and limits.domains is not None and domain not in link.domains:  # RFC 9422 §4.3
+            fits = len(link.domains) < limits.domains
+        is_taken.append(fits)
+        if fits:
+            taken.append(recipient)
+            link.domains.add(domain)
+    beyond = [
+        RecipientReply(each, _TOO_MANY_RECIPIENTS, Verb.RCPT, True)
+        for each, fits in zip(recipients, is_taken, strict=True)
+        if not fits
+    ]
+    if not taken:
+        return SendResult(tuple(beyond))
+    try:
+        result = await _Transaction(link, sender, taken, octets).run()
+    except TransactionBroken as broken:
+        broken.replies = (*broken.replies, *beyond)
+        raise
+    answered, left = iter(result.replies), iter(beyond)
+    return SendResult(tuple(next(answered if fits else left) for fits in is_taken))
 
 
 def _completed(link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes) -> Sender:
@@ -66,7 +109,10 @@ def _completed(link: Link, sender: Sender, recipients: Sequence[Recipient], octe
         if sender.smtputf8 and not _header(octets).isascii():
             raise ExtensionMissing("SMTPUTF8", "the header of the message")
     body = sender.body
-    if not octets.isascii():
+    if body is Body.BINARY:
+        if not capabilities.takes_binary:  # RFC 3030 §3
+            raise ExtensionMissing("BINARYMIME", "the content of the message")
+    elif not octets.isascii():
         if "8BITMIME" not in keywords:  # RFC 6152 §3
             raise ExtensionMissing("8BITMIME", "the content of the message")
         body = Body.EIGHT_BIT

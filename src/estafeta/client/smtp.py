@@ -7,14 +7,21 @@ that is cancelled, or that breaks, leaves the connection cut, as client and serv
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from estafeta.client.link import Link
-from estafeta.client.opening import Compute, Opening, Security, TlsMode, log_in
+from estafeta.client.opening import (
+    Compute,
+    Opening,
+    Security,
+    TlsMode,
+    log_in,
+    log_in_with_certificate,
+    log_in_with_token,
+)
 from estafeta.client.results import SendResult
 from estafeta.client.sending import send_message
 from estafeta.client.timeouts import ClientTimeouts
@@ -26,7 +33,7 @@ from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import TlsFacts
 from estafeta.wire.errors import LocalProtocolError
 from estafeta.wire.smtp.client import ClientEngine
-from estafeta.wire.smtp.content import WireContent, is_wire_form
+from estafeta.wire.smtp.content import WireContent
 from estafeta.wire.smtp.dialogue import Answered, Closing
 from estafeta.wire.smtp.replies import Capabilities
 
@@ -39,8 +46,9 @@ class SmtpClient:
     `async with` quits at the end, and cuts the connection when the block raises.
     """
 
-    def __init__(self, link: Link, greeting: Reply) -> None:
+    def __init__(self, link: Link, opening: Opening, greeting: Reply) -> None:
         self._link = link
+        self._opening = opening
         self._engine = link.engine
         self._greeting = greeting
         self._is_detached = False
@@ -99,9 +107,10 @@ class SmtpClient:
         cls, stream: Stream, local_name: str, lmtp: bool, timeouts: ClientTimeouts, security: Security
     ) -> Self:
         link = Link(stream, ClientEngine(lmtp), timeouts)
+        opening = Opening(link, local_name, security)
         with link.whole():
-            greeting = await Opening(link, local_name, security).run()
-        return cls(link, greeting)
+            greeting = await opening.run()
+        return cls(link, opening, greeting)
 
     # What there is
 
@@ -131,6 +140,11 @@ class SmtpClient:
         return self._link.stream.peer_chain
 
     @property
+    def is_lmtp(self) -> bool:
+        """Whether LMTP is spoken."""
+        return self._engine.is_lmtp
+
+    @property
     def is_authenticated(self) -> bool:
         """Whether a login succeeded."""
         return self._engine.is_authenticated
@@ -143,7 +157,11 @@ class SmtpClient:
     @property
     def is_idle(self) -> bool:
         """Whether another message can be sent now: nothing is under way, and the server did not close, nor say so."""
-        return not self._is_detached and self._engine.awaited is None and self._link.look()
+        if self._is_detached or self._engine.awaited is not None or not self._link.look():
+            return False
+        capabilities = self._engine.capabilities
+        limit = None if capabilities is None else capabilities.limits.transactions
+        return limit is None or self._link.messages < limit  # RFC 9422 §4.1
 
     @property
     def messages(self) -> int:
@@ -178,15 +196,32 @@ class SmtpClient:
             compute=compute,
         )
 
+    async def login_with_token(self, identity: str, token: str, *, host: str) -> None:
+        """Log in with a token of OAuth 2: by OAUTHBEARER (RFC 7628), else by XOAUTH2.
+
+        `host` is the server's name as it was asked for. Without TLS nothing is tried unless the server is this
+        machine. Raises Refused, LoginImpossible, and SaslError for what is no token.
+        """
+        await log_in_with_token(self._link, identity, token, host=host)
+
+    async def login_with_certificate(self, authorization: str = "") -> None:
+        """Log in by the certificate of the TLS context (EXTERNAL, RFC 4422 appendix A).
+
+        `authorization` is whom to act for; empty for whom the certificate names. Raises Refused, and LoginImpossible
+        where the server does not offer it: it knows the certificate then for nobody's.
+        """
+        await log_in_with_certificate(self._link, authorization)
+
     async def send(self, sender: Sender, recipients: Sequence[Recipient], content: bytes | WireContent) -> SendResult:
         """Send one message; gives the deciding reply for each recipient.
 
-        The content goes as it is, so it must have CRLF line ends (`to_wire` repairs local files); a missing last
-        one is added. Content that is known to be so, as a `WireContent`, is not looked through. SIZE, BODY and
-        SMTPUTF8 are filled in where `sender` leaves them open. A message larger than the server announced to take
-        is not sent: the replies are our own (552 5.3.4, `is_local`). Raises ExtensionMissing, before anything is
-        sent, when the message needs SMTPUTF8, 8BITMIME or REQUIRETLS and the server has it not; TransactionBroken
-        when the connection breaks before all is decided.
+        The content goes as it is, so it must have CRLF line ends (`to_wire` repairs local files), unless it is said to
+        be BINARYMIME; a missing last one is added. Content that is known to be so, as a `WireContent`, is not looked
+        through. SIZE, BODY and SMTPUTF8 are filled in where `sender` leaves them open. What is more than the server
+        announced to take is not sent, and the replies are our own (`is_local`): 552 5.3.4 for a message that is too
+        large, 452 4.5.3 for recipients or messages that are too many (RFC 9422). Raises ExtensionMissing, before
+        anything is sent, when the message needs SMTPUTF8, 8BITMIME, BINARYMIME or REQUIRETLS and the server has it
+        not; TransactionBroken when the connection breaks before all is decided.
         """
         return await send_message(self._link, sender, recipients, content)
 
@@ -216,6 +251,23 @@ class SmtpClient:
         250 to 253 say that it is on its way, 458 and 459 why not. Raises ExtensionMissing.
         """
         return await self._ask(lambda: self._engine.etrn(name))
+
+    async def xclient(self, told: Mapping[str, str | None]) -> Reply:
+        """XCLIENT: say for which client we speak, and EHLO again (Postfix XCLIENT_README).
+
+        `told` has the attributes by their names, as in {"NAME": "host.example.net", "ADDR": "2001:db8::1"}; None for
+        what is not known. Raises ExtensionMissing, for an attribute that was not announced too; Refused, where the
+        server does not want the client.
+        """
+        reply = await self._ask(lambda: self._engine.xclient(told))
+        if reply.is_positive:
+            with self._link.whole():
+                await self._opening.hello()
+        return reply
+
+    async def xforward(self, told: Mapping[str, str | None]) -> Reply:
+        """XFORWARD: say where the next message came from, for the record (Postfix XFORWARD_README); as `xclient`."""
+        return await self._ask(lambda: self._engine.xforward(told))
 
     async def atrn(self, domains: Sequence[str] = ()) -> Reply:
         """ATRN: turn the roles to take what waits for these domains, or for all of ours (RFC 2645).
@@ -270,8 +322,3 @@ class SmtpClient:
             event = await self._link.exchange(octets)
         assert isinstance(event, Answered | Closing)
         return event.reply
-
-
-def to_wire(octets: bytes) -> bytes:
-    """Content of a local file with its line ends made CRLF; what is CRLF already stays as it is."""
-    return octets if is_wire_form(octets) else re.sub(rb"\r\n|\r|\n", b"\r\n", octets)

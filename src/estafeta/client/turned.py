@@ -27,6 +27,11 @@ class BegunStream:
         return self._stream.local
 
     @property
+    def proxy(self) -> PeerAddress | None:
+        """The proxy in between."""
+        return self._stream.proxy
+
+    @property
     def tls(self) -> TlsFacts | None:
         """What was agreed about TLS; None in the clear."""
         return self._stream.tls
@@ -81,6 +86,10 @@ class BegunStream:
         """See Stream.start_tls."""
         self._octets = b""
         await self._stream.start_tls(context, server_side=server_side, server_hostname=server_hostname, timeout=timeout)
+
+    def speak_for(self, peer: PeerAddress, local: PeerAddress) -> bool:
+        """See Stream.speak_for."""
+        return self._stream.speak_for(peer, local)
 
     def end_receiving(self) -> None:
         """See Stream.end_receiving."""

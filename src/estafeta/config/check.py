@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from estafeta.config import outbound, routes
 from estafeta.config.faults import Finding, Key
-from estafeta.config.settings import Listen, ListenerKind, Settings, TlsSettings
-from estafeta.mail.address import Address, AddressError
+from estafeta.config.settings import LineEnds, Listen, ListenerKind, Settings, TlsSettings
+from estafeta.mail import wording
+from estafeta.mail.address import Address, AddressError, parse_domain
 from estafeta.net.address import IpNetwork
+from estafeta.policy import oauth
+from estafeta.policy.oauth import OAuthSettings
 
 if TYPE_CHECKING:
     from estafeta.store.store import Transaction
@@ -26,12 +29,21 @@ Check = Callable[[Settings], Iterator[Finding]]
 _LEAST: dict[Key, tuple[float, str]] = {
     ("journal", "keep_days"): (0, ""),
     ("journal", "redact_after_days"): (0, ""),
+    ("live", "columns"): (20, ""),
+    ("live", "sender_hourly"): (0, ""),
+    ("live", "recipient_hourly"): (0, ""),
+    ("oauth", "cache_seconds"): (0, ""),
+    ("promises", "deliver_by_at_least"): (0, ""),
+    ("promises", "hold_for"): (0, ""),
+    ("promises", "highest_priority"): (0, ""),
     ("relay", "account_messages_per_hour"): (0, ""),
     ("relay", "delay_notice_after"): (0, ""),
     ("relay", "jitter"): (0, ""),
     ("relay", "keep_connection_for"): (0, ""),
     ("relay", "recipients_per_message"): (100, "RFC 5321 §4.5.3.1.8"),
     ("shutdown", "drain_seconds"): (0, ""),
+    ("smtp", "greet_after"): (0, ""),
+    ("smtp", "limits", "data_octets_per_second"): (0, ""),
     ("smtp", "limits", "message_size"): (65_536, "RFC 5321 §4.5.3.1.7"),
     ("smtp", "limits", "recipients"): (100, "RFC 5321 §4.5.3.1.8"),
     ("smtp", "limits", "command_line"): (512, "RFC 5321 §4.5.3.1.4"),
@@ -48,11 +60,19 @@ def alone(settings: Settings) -> Iterator[Finding]:
     """What the file alone can tell."""
     yield from _numbers(settings)
     yield from _listeners(settings)
+    yield from _manners(settings)
     yield from _trusted_networks(settings)
     yield from routes.alone(settings)
     yield from outbound.alone(settings)
+    if settings.oauth is not None:
+        yield from _oauth(settings, settings.oauth)
+    for key, text in settings.replies.items():
+        if fault := wording.fault_in(key, text):
+            yield Finding(("replies", key), *fault)
     if settings.smtp.postmaster:
         yield from _address(("smtp", "postmaster"), settings.smtp.postmaster)
+    if settings.live.terminal_domain:
+        yield from _terminal_domain(settings.live.terminal_domain)
     if settings.sendmail.server is not None and host_and_port(settings.sendmail.server) is None:
         yield Finding(("sendmail", "server"), "is not a host and a port", 'Write it as "localhost:25" or "[::1]:25".')
 
@@ -65,6 +85,8 @@ def surroundings(settings: Settings) -> Iterator[Finding]:
         )
     if settings.tls is not None:
         yield from _certificate(settings.tls)
+    if settings.oauth is not None:
+        yield from _oauth_files(settings.oauth)
     yield from _data_directory(settings.data)
 
 
@@ -83,6 +105,16 @@ def host_and_port(text: str) -> tuple[str, int] | None:
     elif ":" in host:
         return None
     return (host, int(port)) if host and host.isprintable() and " " not in host else None
+
+
+def _terminal_domain(domain: str) -> Iterator[Finding]:
+    try:
+        parsed = parse_domain(domain)
+        if parsed != domain:
+            raise AddressError(f'write it as "{parsed}"')
+    except AddressError as error:
+        remedy = 'Write a domain whose accounts are users of this machine, as in "example.org".'
+        yield Finding(("live", "terminal_domain"), f"is not a domain name ({error})", remedy)
 
 
 def _numbers(settings: Settings) -> Iterator[Finding]:
@@ -115,6 +147,8 @@ def _numbers_of(key: Key, table: object) -> Iterator[Finding]:
 def _listeners(settings: Settings) -> Iterator[Finding]:
     for index, listen in enumerate(settings.listen):
         key: Key = ("listen", index)
+        if not listen.takes_mail and listen.kind in (ListenerKind.POP3, ListenerKind.POP3S):
+            yield Finding((*key, "takes_mail"), "has no meaning for mailboxes", "Take it out.")
         needs_tls = "Add [tls] with certificate and key."
         if settings.tls is None and listen.kind.implicit_tls:
             yield Finding((*key, "kind"), f"a {listen.kind} listener needs a certificate", needs_tls, "tls")
@@ -136,6 +170,39 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
                     key, f"listens where {earlier.name} already does", "Give one of them another port or address."
                 )
                 break
+
+
+_SMTP_KINDS = frozenset(ListenerKind) - {ListenerKind.POP3, ListenerKind.POP3S}
+
+
+def _manners(settings: Settings) -> Iterator[Finding]:
+    """Settings of a listener that let clients say more than the standard does."""
+    for index, listen in enumerate(settings.listen):
+        key: Key = ("listen", index)
+        if listen.line_ends is LineEnds.REPAIR and listen.kind is ListenerKind.SMTP:
+            yield Finding(
+                (*key, "line_ends"),
+                "a listener for strangers must not repair line ends: mail could be smuggled in (RFC 5321 §2.3.8)",
+                "Give senders that need it a listener of kind submission or lmtp.",
+            )
+        for name in ("line_ends", "bare_addresses"):
+            if listen.kind not in _SMTP_KINDS and name in listen.model_fields_set:
+                yield Finding((*key, name), f"a {listen.kind} listener has no such setting", "Leave it out.")
+        for number, network in enumerate(listen.proxy_protocol):
+            if _is_the_internet(network):
+                yield Finding(
+                    (*key, "proxy_protocol", number),
+                    f"{network} is not a network of yours but the internet: anyone could say who he is",
+                    "Name only the addresses of your proxies.",
+                )
+    for name in ("xclient_networks", "xforward_networks"):
+        for number, network in enumerate(getattr(settings.smtp, name)):
+            if _is_the_internet(network):
+                yield Finding(
+                    ("smtp", name, number),
+                    f"{network} is not a network of yours but the internet: anyone could speak for others",
+                    "Name only the addresses of your proxies and filters.",
+                )
 
 
 def _collide(one: Listen, other: Listen) -> bool:
@@ -174,7 +241,40 @@ def _address(key: Key, text: str) -> Iterator[Finding]:
         yield Finding(key, f"is not an address ({error})", "Write the address of an account, name@domain.")
 
 
+def _oauth(settings: Settings, table: OAuthSettings) -> Iterator[Finding]:
+    for name, what, remedy in oauth.problems(table):
+        yield Finding(("oauth", name), what, remedy)
+    if settings.tls is None:  # RFC 7628 §3
+        yield Finding(("oauth",), "takes tokens over TLS alone", "Add [tls] with certificate and key.")
+
+
+def _oauth_files(table: OAuthSettings) -> Iterator[Finding]:
+    if (secret := table.client_secret_file) is not None:
+        try:
+            oauth.read_secret(secret)
+        except OSError as error:
+            problem = f"{secret}: {error.strerror}"
+            yield Finding(("oauth", "client_secret_file"), problem, "Check the path, and the permissions.")
+        except ValueError as error:
+            remedy = f"Put the secret there, and run chmod o= {secret}"
+            yield Finding(("oauth", "client_secret_file"), str(error), remedy)
+    if table.ca_file is not None:
+        yield from _authorities(("oauth", "ca_file"), table.ca_file)
+
+
+def _authorities(key: Key, file: Path) -> Iterator[Finding]:
+    if problem := _unreadable(file):
+        yield Finding(key, problem, "Check the path, and the permissions for the user of the server.")
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=str(file))
+    except (ssl.SSLError, OSError):
+        yield Finding(key, f"{file} has no PEM certificate", "Give the PEM file of the authorities.")
+
+
 def _certificate(tls: TlsSettings) -> Iterator[Finding]:
+    if tls.client_authorities is not None:
+        yield from _authorities(("tls", "client_authorities"), tls.client_authorities)
     readable = True
     for name, path in (("certificate", tls.certificate), ("key", tls.key)):
         if problem := _unreadable(path):

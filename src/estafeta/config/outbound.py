@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from estafeta.agents.outbound.gateways.settings import problems
+from estafeta.agents.promises import MOST_SECONDS
 from estafeta.config.faults import Finding, Key
 from estafeta.config.settings import Settings
 from estafeta.mail.address import Address, AddressError, parse_domain
+
+_POLICY = re.compile(r"[0-9A-Za-z._-]{1,20}")  # RFC 6710 §7: priority-profile
 
 
 def alone(settings: Settings) -> Iterator[Finding]:
@@ -21,6 +25,7 @@ def alone(settings: Settings) -> Iterator[Finding]:
     yield from _policies(settings)
     yield from _notifications(settings)
     yield from _customers(settings)
+    yield from _promises(settings)
     for index, server in enumerate(settings.dns.servers):
         if not _is_ip(server):
             yield Finding(
@@ -99,6 +104,34 @@ def _customers(settings: Settings) -> Iterator[Finding]:
         yield from _mail_address((*key, "account"), customer.account)
         for at, domain in enumerate(customer.domains):
             yield from _domain((*key, "domains", at), domain)
+
+
+def _promises(settings: Settings) -> Iterator[Finding]:
+    promises = settings.promises
+    for name in ("deliver_by_at_least", "hold_for"):
+        if getattr(promises, name) > MOST_SECONDS:
+            yield Finding(("promises", name), "is too large", f"The greatest is {MOST_SECONDS} (RFC 2852, RFC 4865).")
+    if promises.highest_priority > 9:
+        yield Finding(("promises", "highest_priority"), "is too large", "Priorities go up to 9 (RFC 6710 §3).")
+    if promises.priority_policy and not _POLICY.fullmatch(promises.priority_policy):
+        yield Finding(
+            ("promises", "priority_policy"),
+            "is not the name of a policy",
+            "Write 1 to 20 letters, digits, dots, - or _, as in MIXER (RFC 6710 §7).",
+        )
+    for sender, priority in promises.highest_priorities.items():
+        key: Key = ("promises", "highest_priorities", sender)
+        if sender != sender.lower():
+            yield Finding(key, "is not written as it is compared", f'Write it as "{sender.lower()}".')
+        elif sender.startswith("@"):
+            yield from _domain(key, sender[1:])
+        else:
+            yield from _mail_address(key, sender)
+        if priority > 9:
+            yield Finding(key, f"is too large: {priority}", "Priorities go up to 9 (RFC 6710 §3).")
+    for index, domain in enumerate(promises.priority_field_to):
+        if domain != "*":
+            yield from _domain(("promises", "priority_field_to", index), domain.removeprefix("."))
 
 
 def _is_ip(text: str) -> bool:

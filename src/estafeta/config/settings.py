@@ -13,22 +13,27 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from estafeta.access.pop3 import Pop3Settings
+from estafeta.agents.live.settings import LiveSettings
 from estafeta.agents.ondemand import OnDemandSettings
 from estafeta.agents.outbound.gateways.settings import GatewaySettings
 from estafeta.agents.outbound.notifier import NotificationSettings
 from estafeta.agents.outbound.settings import DestinationLimit, RelaySettings
 from estafeta.agents.outbound.tls_reporting import TlsReportSettings
+from estafeta.agents.promises import PromiseSettings
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
 from estafeta.config.location import DEFAULT_DATA
 from estafeta.mail.address import AddressError, parse_domain
+from estafeta.net.address import IpNetwork
 from estafeta.net.dns import DnsSettings
 from estafeta.net.listener import ConnectionLimits
 from estafeta.net.tls import TlsClientSettings
 from estafeta.policy.guard import LoginSettings
+from estafeta.policy.oauth import OAuthSettings
 from estafeta.routing.routes import RouteRule
 from estafeta.routing.security import DaneSettings, TlsRule
 from estafeta.routing.srs import SrsSettings
 from estafeta.routing.sts import MtaStsSettings
+from estafeta.wire.smtp.extensions.no_soliciting import solicitation_keywords
 
 
 class ListenerKind(StrEnum):
@@ -53,6 +58,11 @@ class ListenerKind(StrEnum):
     def implicit_tls(self) -> bool:
         """Whether TLS starts with the connection."""
         return self in (ListenerKind.SUBMISSIONS, ListenerKind.POP3S)
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """Whether its clients are users, who may be asked for a certificate; hosts of others may have any."""
+        return self not in (ListenerKind.SMTP, ListenerKind.LMTP)
 
     @property
     def default_port(self) -> int:
@@ -80,6 +90,17 @@ def _files_below_folder(client: TlsClientSettings, info: ValidationInfo) -> TlsC
     """The paths of a room's own table, taken as those of the file's."""
     paths = {name: getattr(client, name) for name in ("certificate", "key", "ca_file")}
     return replace(client, **{name: path and _below_folder(path, info) for name, path in paths.items()})
+
+
+def _oauth_files_below_folder(oauth: OAuthSettings | None, info: ValidationInfo) -> OAuthSettings | None:
+    if oauth is None:
+        return None
+    ca_file, secret = oauth.ca_file, oauth.client_secret_file
+    return replace(
+        oauth,
+        ca_file=ca_file and _below_folder(ca_file, info),
+        client_secret_file=secret and _below_folder(secret, info),
+    )
 
 
 def _host_name(text: str) -> str:
@@ -126,6 +147,15 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class LineEnds(StrEnum):
+    """How lines may end (RFC 5321 §2.3.8)."""
+
+    STRICT = "strict"
+    """CRLF and nothing else."""
+    REPAIR = "repair"
+    """A bare LF is made a CRLF."""
+
+
 class Listen(_Table):
     """One `[[listen]]`: a port that is served."""
 
@@ -135,6 +165,16 @@ class Listen(_Table):
     """The IP address to listen on; `::` for all of IPv6."""
     port: int = Field(default_factory=lambda data: _default_port(data), ge=0, le=65535)
     """The TCP port; the registered one of its kind when left out, any free one when 0."""
+    takes_mail: bool = True
+    """False says that this host takes no mail: clients are told so by 521 and the connection is closed (RFC 7504)."""
+
+    proxy_protocol: tuple[IpNetwork, ...] = ()
+    """Networks of proxies whose connections must begin with a PROXY header, of version 1 or 2. Others are served as
+    who they are, and a header of theirs is not believed."""
+    line_ends: LineEnds = LineEnds.STRICT
+    """strict, or repair for senders of your own that end lines with LF alone: not on smtp listeners."""
+    bare_addresses: bool = False
+    """Read addresses without angle brackets, as in MAIL FROM:user@host."""
 
     @property
     def name(self) -> str:
@@ -157,6 +197,10 @@ class TlsSettings(_Table):
     """PEM file with the private key; others must not be able to read it."""
     minimum: Literal["1.2", "1.3"] = "1.2"
     """The oldest version of TLS that is spoken (RFC 8314 §4.1, RFC 8996)."""
+    client_authorities: FilePath | None = None
+    """PEM file of authorities. With it clients are asked for a certificate where users log in, on all listeners but
+    smtp and lmtp; one of these authorities, or in the file itself, can log its account in (EXTERNAL), and with any
+    other the handshake fails."""
 
 
 class JournalSettings(_Table):
@@ -208,6 +252,19 @@ class SmtpSettings(ReceptionSettings):
     """Limits and deadlines of a session."""
 
 
+def _solicitations(smtp: SmtpSettings) -> SmtpSettings:
+    for keyword in smtp.unwanted_solicitations:
+        try:
+            solicitation_keywords(keyword)
+        except ValueError as error:
+            raise PydanticCustomError(
+                "remedied",
+                "unwanted_solicitations: {keyword} is no keyword of a solicitation (RFC 3865 §2.1)",
+                {"keyword": repr(keyword), "remedy": 'Write a domain, a colon and a word, as in "net.example:ADV".'},
+            ) from error
+    return smtp
+
+
 class Settings(_Table):
     """The whole file."""
 
@@ -219,12 +276,16 @@ class Settings(_Table):
     """The ports that are served."""
     tls: TlsSettings | None = None
     """The certificate; without it no TLS is offered."""
-    smtp: SmtpSettings = SmtpSettings()
+    smtp: Annotated[SmtpSettings, AfterValidator(_solicitations)] = SmtpSettings()
     """How SMTP and LMTP clients are treated."""
+    replies: dict[str, str] = Field(default_factory=dict)
+    """Texts of your own for replies, by their names on the page of [replies](replies.md); codes stay what they are."""
     connections: ConnectionLimits = ConnectionLimits()
     """How many connections are taken."""
     login: LoginSettings = LoginSettings()
     """How failed logins are slowed down and locked out."""
+    oauth: Annotated[OAuthSettings | None, AfterValidator(_oauth_files_below_folder)] = None
+    """Logins by OAuth 2.0 tokens; without it none are taken."""
     pop3: Pop3Settings = Pop3Settings()
     """Limits and deadlines of POP3."""
     route: tuple[RouteRule, ...] = ()
@@ -251,6 +312,10 @@ class Settings(_Table):
     """What is shown to other hosts, and trusted of theirs."""
     on_demand: OnDemandSettings = OnDemandSettings()
     """Hosts that ask for the mail that waits for them."""
+    live: LiveSettings = LiveSettings()
+    """Messages that appear on people's screens."""
+    promises: PromiseSettings = PromiseSettings()
+    """What senders may ask of the time and the order in which their mail goes."""
     srs: SrsSettings = SrsSettings()
     """The reverse-path of mail that an alias forwards."""
     journal: JournalSettings = JournalSettings()

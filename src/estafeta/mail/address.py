@@ -16,17 +16,21 @@ import idna
 
 # RFC 5321 §4.5.3.1.1 and §4.5.3.1.2, in octets. The local-part's limit of 64 is one that the world exceeds
 # (VERP, SRS), so as other servers do we read up to the limit of a path.
+# Departs from RFC 5321 §4.5.3.1.1: local-parts of up to 255 octets are taken.
 MAX_LOCAL_PART = 255
 MAX_DOMAIN = 255
 
 # RFC 5321 §4.1.2: Atom = 1*atext; Dot-string = Atom *("." Atom); RFC 6531 §3.3 adds UTF8-non-ascii to atext.
 # (Here and below the classes say what is left out: ranges up to the last code point take long to compile.)
-_ATEXT = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]'
+# Beyond the grammar, controls and line ends outside of ASCII are left out too: no reader of ours or of others is to
+# see a new line where an address stands.
+_ATEXT = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f-\x9f\u2028\u2029]'
 _DOT_STRING = re.compile(rf"{_ATEXT}+(?:\.{_ATEXT}+)*")
 # RFC 5321 §4.1.2: Quoted-string = DQUOTE *QcontentSMTP DQUOTE; qtextSMTP / quoted-pairSMTP
-_QUOTED_STRING = re.compile(r'"((?:[^\x00-\x1f"\\\x7f]|\\[ -~])*)"')
+_QUOTED_STRING = re.compile(r'"((?:[^\x00-\x1f"\\\x7f-\x9f\u2028\u2029]|\\[ -~])*)"')
 # RFC 5321 §4.1.2: sub-domain = Let-dig [Ldh-str]; RFC 6531 §3.3 adds U-label. An underscore is outside the
 # grammar and inside many real names (`_dmarc`-like hosts), so it is read.
+# Departs from RFC 5321 §4.1.2: underscores in a domain, and a root dot behind it, are let pass.
 _LET_DIG = r"[^\x00-/:-@\[-^`{-\x7f]"
 _SUB_DOMAIN = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
 _DOMAIN = re.compile(rf"{_SUB_DOMAIN}(?:\.{_SUB_DOMAIN})*")

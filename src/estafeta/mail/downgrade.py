@@ -41,29 +41,31 @@ _ENCODING = re.compile(_BLANK + _TOKEN)
 _IDENTITY = (b"7bit", b"8bit", b"binary")
 """Encodings that leave a body as it is (RFC 2045 §6.2)."""
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"))
-_EIGHT_BIT_AS_QUESTION = bytes(number if number < 128 else ord("?") for number in range(256))
+_EIGHT_BIT_AS_QUESTION = bytes(number if 0 < number < 128 else ord("?") for number in range(256))
+_LINE_ENDS_AS_BLANKS = bytes(ord(" ") if chr(number) in "\r\n" else number for number in range(256))
 
 
 class CannotDowngrade(Exception):
     """The content cannot be said in 7 bits without loss; the message says why, fit for a reply."""
 
 
-def to_seven_bit(content: bytes) -> bytes:
+def to_seven_bit(content: bytes, *, is_binary: bool = False) -> bytes:
     """The content (header section and body, CRLF line ends) in 7 bits, its lines at most 998 octets long.
 
-    Its parts are the same when decoded, and a second time changes nothing. Raises CannotDowngrade where a header
+    Its parts are the same when decoded, and a second time changes nothing. What is binary (RFC 3030 §3) may have CR,
+    LF and NUL of their own in the bodies of its parts. Raises CannotDowngrade where a header
     section has 8-bit octets (RFC 6152 is about bodies), and where the content is broken so that nobody knows its parts.
     """
     if _is_fit(content):
         return content
-    if has_bare_line_ends(content):
+    if not is_binary and has_bare_line_ends(content):
         raise CannotDowngrade("a line does not end in CRLF")
     return _Downgrade(content).result()
 
 
 def _is_fit(octets: bytes) -> bool:
     """Whether a host for 7-bit mail can take it as it is."""
-    return octets.isascii() and not _has_long_line(octets)
+    return octets.isascii() and b"\0" not in octets and not has_bare_line_ends(octets) and not _has_long_line(octets)
 
 
 def _has_long_line(octets: bytes) -> bool:
@@ -128,6 +130,8 @@ class _Downgrade:
         header = self._octets[start:body]
         if not header.isascii():
             raise CannotDowngrade("a header section has 8-bit octets")
+        if has_bare_line_ends(header) or b"\0" in header:
+            raise CannotDowngrade("a header section has a line that does not end in CRLF")
         if _NO_FIELD.search(header) is not None:
             raise CannotDowngrade("a header section has a line that is no field")
         if _is_fit(self._octets[body:end]):
@@ -157,6 +161,8 @@ class _Downgrade:
         at = self._octets.find(b"\r\n\r\n", start, end)
         return end if at < 0 else at + 4
 
+    # Departs from RFC 1847 §2.1: a signed part that is not 7-bit as it must be is converted, which breaks its
+    # signature; else the message could not go on at all.
     def _leaf(self, body: bytes, fields: _Fields) -> tuple[bytes, bytes]:
         """A body that is not looked into: its new encoding, and its octets."""
         if fields.encoding == b"base64":
@@ -293,6 +299,8 @@ def _rewrapped(body: bytes) -> bytes:
 def _ignored(octets: bytes) -> bytes:
     """What stands before the first part or behind the last one, which nobody is shown."""
     seven_bit = octets.translate(_EIGHT_BIT_AS_QUESTION)
+    if has_bare_line_ends(seven_bit):
+        seven_bit = b"\r\n".join(line.translate(_LINE_ENDS_AS_BLANKS) for line in seven_bit.split(b"\r\n"))
     if not _has_long_line(seven_bit):
         return seven_bit
     lines = seven_bit.split(b"\r\n")

@@ -243,6 +243,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "In all the time that we tried, no server took the message.",
         "Check the part of the address behind the @. If it is right, send your message again later.",
     ),
+    "untimed-host": (
+        "You wanted it delivered within a time or not at all, and the recipient's mail server cannot promise that.",
+        "Send your message again without such a time, if it may come later, or reach the person in another way.",
+    ),
+    "too-late": (
+        "In the time that you gave it, no server took the message.",
+        "Send your message again if it is still of use to the person, or reach them in another way.",
+    ),
     "tls-demanded": (
         "The recipient's mail server takes mail over encrypted connections only, and none came about.",
         _OURS,

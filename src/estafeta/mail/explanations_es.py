@@ -254,6 +254,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "En todo el tiempo en que lo intentamos, ningún servidor admitió el mensaje.",
         _AFTER_AT,
     ),
+    "untimed-host": (
+        "Usted quería que se entregara en un plazo o nunca, y el servidor de correo del destinatario no puede"
+        " prometerlo.",
+        "Envíe el mensaje de nuevo sin plazo, si puede llegar más tarde, o diríjase a la persona por otro medio.",
+    ),
+    "too-late": (
+        "En el plazo que usted le dio, ningún servidor aceptó el mensaje.",
+        "Envíe el mensaje de nuevo si todavía le sirve a la persona, o diríjase a ella por otro medio.",
+    ),
     "tls-demanded": (
         "El servidor de correo del destinatario solo admite correo por conexiones cifradas, y no se logró ninguna.",
         _OURS,

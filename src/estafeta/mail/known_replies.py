@@ -48,6 +48,9 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 _CONNECTING = ("connect", "greeting", "EHLO", "LHLO")
 
 KNOWN = (
+    # Ours, about what the sender asked for.
+    KnownReply("untimed-host", _words(r"\(deliverby\)"), is_ours=True),
+    KnownReply("too-late", _words(r"in the time that its sender gave it"), is_ours=True),
     # Words of certain hosts, whose status codes are vague or their own.
     KnownReply("google-unauthenticated", _words(r"sender is unauthenticated", r"gmail requires all senders to auth")),
     KnownReply("dmarc", _words(r"not accepted due to .{0,255}\bdmarc", r"5\.7\.509\b", r"domain's dmarc policy")),
@@ -89,11 +92,13 @@ KNOWN = (
     KnownReply("loop", statuses=("4.6",)),
     KnownReply("needs-utf8", statuses=("6.7", "6.8", "6.9", "6.10")),  # RFC 6531 §3.5
     KnownReply("not-convertible", statuses=("6.1", "6.2", "6.3", "6.4", "6.5")),
+    # Not done of RFC 7372: no message is refused for what its signatures and its sender's policy say.
     KnownReply("dkim", statuses=("7.20", "7.21", "7.22")),  # RFC 7372
     KnownReply("spf", statuses=("7.23", "7.24")),
     KnownReply("reverse-dns", statuses=("7.25",)),
     KnownReply("unauthenticated", statuses=("7.26",)),
     KnownReply("rate-limited", statuses=("7.28",)),
+    # Not done of RFC 8617: seals are neither checked nor made; the status code is explained.
     KnownReply("arc", statuses=("7.29",)),  # RFC 8617
     # Where it ended on our side.
     KnownReply("connection-refused", _words(r"connection refused", r"refused the connection"), stages=("connect",)),

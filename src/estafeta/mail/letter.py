@@ -13,7 +13,7 @@ from textwrap import wrap
 
 from estafeta.mail.explanations import Explanation, Language, explain
 from estafeta.mail.header import HeaderField, field
-from estafeta.mail.report import Action, Report, ReportedRecipient, clean
+from estafeta.mail.report import Action, Relaying, Report, ReportedRecipient, clean
 
 WIDTH = 72
 MAX_SUBJECT = 200
@@ -37,12 +37,16 @@ class _Phrases:
     again: dict[Action, str]
     """Openings of groups behind another to which the same happened for another reason."""
     expired: str
+    overdue: dict[Action, str]
+    """When the time is over that the sender gave it."""
     why: str
     why_yet: str
     what_to_do: str
     nothing_to_do: str
     nothing_to_do_until: str
     after: dict[Action, str]
+    relayed: dict[Relaying, str]
+    """Other ends of what was passed on."""
     said: str
     said_at: str
     said_of: str
@@ -103,6 +107,10 @@ _PHRASES = {
         },
         again={Action.FAILED: "Nor could it be delivered to", Action.DELAYED: "Nor has it yet reached"},
         expired="We have tried since {}, and now give up.",
+        overdue={
+            Action.FAILED: "You wanted it delivered by {}, or not at all. That time is over, and it goes no further.",
+            Action.DELAYED: "You wanted it delivered by {}. That time is over, but we go on trying.",
+        },
         why="Why:",
         why_yet="Why it takes so long:",
         what_to_do="What you can do:",
@@ -116,6 +124,16 @@ _PHRASES = {
                 " It will tell you itself should anything go wrong."
             ),
             Action.EXPANDED: "There will be no confirmation from each of them.",
+        },
+        relayed={
+            Relaying.TRACED: (
+                "This tells you how far it has come, and is no confirmation of its delivery. You will be told should"
+                " anything go wrong."
+            ),
+            Relaying.UNTIMED: (
+                "You wanted it delivered by {}. The next mail server does not know of such times: it will not tell you"
+                " if it takes longer than that."
+            ),
         },
         said="The recipient's mail server said:",
         said_at="The recipient's mail server {} said:",
@@ -156,6 +174,10 @@ _PHRASES = {
             Action.DELAYED: "Tampoco ha llegado todavía a",
         },
         expired="Lo hemos intentado desde el {}, y ahora desistimos.",
+        overdue={
+            Action.FAILED: "Usted quería que se entregara antes del {}, o nunca. El plazo ha pasado, y no sigue.",
+            Action.DELAYED: "Usted quería que se entregara antes del {}. El plazo ha pasado; seguimos intentándolo.",
+        },
         why="Por qué:",
         why_yet="Por qué tarda:",
         what_to_do="Qué puede hacer:",
@@ -170,6 +192,15 @@ _PHRASES = {
                 " decirle. Si algo va mal, él mismo le avisará."
             ),
             Action.EXPANDED: "No habrá una confirmación de cada uno de ellos.",
+        },
+        relayed={
+            Relaying.TRACED: (
+                "Esto le dice hasta dónde ha llegado, y no confirma su entrega. Se le avisará si algo va mal."
+            ),
+            Relaying.UNTIMED: (
+                "Usted quería que se entregara antes del {}. El siguiente servidor de correo no conoce tales plazos: no"
+                " le avisará si tarda más."
+            ),
         },
         said="El servidor de correo del destinatario dijo:",
         said_at="El servidor de correo del destinatario, {}, dijo:",
@@ -229,6 +260,8 @@ class _Group:
 
     action: Action
     is_expired: bool
+    is_overdue: bool
+    relaying: Relaying
     will_retry_until: float | None
     explanation: Explanation | None
     members: list[ReportedRecipient]
@@ -241,7 +274,14 @@ def _groups(report: Report) -> list[_Group]:
         explanation = None
         if recipient.reply is not None and recipient.action in (Action.FAILED, Action.DELAYED):
             explanation = explain(recipient.reply, recipient.stage, report.language, is_remote=recipient.is_remote)
-        key = (recipient.action, recipient.is_expired, recipient.will_retry_until, explanation)
+        key = (
+            recipient.action,
+            recipient.is_expired,
+            recipient.is_overdue,
+            recipient.relaying,
+            recipient.will_retry_until,
+            explanation,
+        )
         group = groups.setdefault(key, _Group(*key, []))
         group.members.append(recipient)
     order = list(Action)
@@ -251,8 +291,11 @@ def _groups(report: Report) -> list[_Group]:
 def _told(group: _Group, report: Report, phrases: _Phrases) -> Iterator[str]:
     """One group's paragraphs behind its opening."""
     yield "\n".join(_addresses(group, phrases))
-    if group.is_expired:
-        yield _paragraph(phrases.expired.format(_instant(report.arrived_at, phrases)))
+    if group.is_overdue and group.action in phrases.overdue:
+        yield _paragraph(phrases.overdue[group.action].format(_deliver_by(report, phrases)))
+    elif group.is_expired:
+        since = report.arrived_at if report.tried_since is None else report.tried_since
+        yield _paragraph(phrases.expired.format(_instant(since, phrases)))
     if group.explanation is not None:
         why = phrases.why_yet if group.action is Action.DELAYED else phrases.why
         yield _paragraph(f"{why} {group.explanation.why}")
@@ -262,10 +305,16 @@ def _told(group: _Group, report: Report, phrases: _Phrases) -> Iterator[str]:
         until = group.will_retry_until
         nothing = phrases.nothing_to_do
         yield _paragraph(nothing if until is None else phrases.nothing_to_do_until.format(_instant(until, phrases)))
+    elif group.action is Action.RELAYED and group.relaying in phrases.relayed:
+        yield _paragraph(phrases.relayed[group.relaying].format(_deliver_by(report, phrases)))
     elif group.action in phrases.after:
         yield _paragraph(phrases.after[group.action])
     if group.action in (Action.FAILED, Action.DELAYED):
         yield from _quotes(group, phrases)
+
+
+def _deliver_by(report: Report, phrases: _Phrases) -> str:
+    return "" if report.deliver_by_at is None else _instant(report.deliver_by_at, phrases)
 
 
 def _addresses(group: _Group, phrases: _Phrases) -> Iterator[str]:

@@ -38,6 +38,7 @@ def list_id(address: Address) -> str:
     return f"{_label(address.local_part)}.{_label(address.domain)}"
 
 
+# Departs from RFC 2369 §4: the fields of a list that the message came through before stay, below ours.
 @lru_cache(maxsize=1024)
 def list_fields(listed: Listed) -> bytes:
     """The fields that go before a message on its way through the list, each with CRLF."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.header import Header
 from hashlib import blake2b
 
@@ -17,7 +17,7 @@ from estafeta.mail.envelope import Body, OriginalRecipient
 from estafeta.mail.explanations import Language
 from estafeta.mail.header import header_facts, header_size
 from estafeta.mail.letter import author_name, letter, subject
-from estafeta.mail.quoted_printable import quoted_printable
+from estafeta.mail.quoted_printable import has_bare_line_ends, quoted_printable
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.mail.report import Action, Report, ReportedRecipient, clean
 from estafeta.mail.trace import date_time
@@ -69,6 +69,8 @@ class _Part:
 
 def compose(report: Report) -> ComposedNotification:
     """Compose the notification; it goes from the null reverse-path to `report.to` (RFC 3461 §6.1)."""
+    if report.is_full and not _is_text(report.returned):
+        report = replace(report, is_full=False)
     parts = (_letter(report), _status(report), _returned(report))
     encoded = [part.encode() for part in parts]
     boundary = _boundary(report, encoded)
@@ -153,6 +155,10 @@ def _of_message(report: Report) -> Iterator[str]:
     if report.received_from and _MTA_NAME.fullmatch(report.received_from):
         yield f"Received-From-MTA: dns; {report.received_from}"
     yield f"Arrival-Date: {date_time(report.arrived_at)}"
+    if report.deliver_by_at is not None:
+        yield f"Deliver-By-Date: {date_time(report.deliver_by_at)}"  # RFC 2852 §5
+    if report.hold is not None:
+        yield f"Future-Release-Request: {report.hold}"  # RFC 4865 §5.1.2
 
 
 def _of_recipient(recipient: ReportedRecipient, report: Report, *, is_utf8: bool) -> Iterator[str]:
@@ -235,11 +241,17 @@ def _returned(report: Report) -> _Part:
         kind = "message/global" if is_utf8 else "message/rfc822"
         return _Part(kind, content, "7bit" if content.isascii() else "8bit")
     fields = header[:-2] if header.endswith(b"\r\n\r\n") else header
-    if is_utf8:
+    is_text = _is_text(fields)
+    if is_utf8 and is_text:
         return _Part("message/global-headers", fields, "8bit")
-    if fields.isascii():
+    if fields.isascii() and is_text:
         return _Part("text/rfc822-headers", fields, "7bit")
     return _Part("text/rfc822-headers", quoted_printable(fields), "quoted-printable")  # RFC 6522 §4
+
+
+def _is_text(octets: bytes) -> bool:
+    """Whether it is lines; what is not can end the data for the hosts that the notification goes by (RFC 3030 §3)."""
+    return b"\0" not in octets and not has_bare_line_ends(octets)
 
 
 def _is_valid_utf8(octets: bytes) -> bool:

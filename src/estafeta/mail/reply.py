@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,6 +33,10 @@ class Reply:
     code: int
     status: EnhancedStatusCode | None
     lines: tuple[str, ...]
+    key: str = field(default="", compare=False)
+    """Its name in `mail.catalogue`; empty for replies of others, and for those that no server of ours sends."""
+    values: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
+    """What was put in the places of the catalogue's text, by their names."""
     _octets: bytes | None = field(default=None, init=False, repr=False, compare=False)
     """What `encode` gave; most replies are always the same."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.envelope import OriginalRecipient
@@ -19,6 +19,17 @@ class Action(StrEnum):
     DELIVERED = "delivered"
     RELAYED = "relayed"
     EXPANDED = "expanded"
+
+
+class Relaying(Enum):
+    """Why the sender hears that a message was relayed."""
+
+    PLAIN = "plain"
+    """It asked for success, and the next server tells of none (RFC 3461 §5.2.2)."""
+    TRACED = "traced"
+    """It asked for traces (RFC 2852 §4.1.4)."""
+    UNTIMED = "untimed"
+    """The next server does not know of the time in which it is to be delivered (RFC 2852 §4.1.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +51,10 @@ class ReportedRecipient:
     """What the reply answered, or where it ended, as `explanations.explain` takes it."""
     is_expired: bool = False
     """It failed because its time was over."""
+    is_overdue: bool = False
+    """The time of `Report.deliver_by_at` is over."""
+    relaying: Relaying = Relaying.PLAIN
+    """Of relayed ones."""
     last_attempt_at: float | None = None
     """Seconds since 1970, as all instants here."""
     will_retry_until: float | None = None
@@ -73,6 +88,12 @@ class Report:
     """The host that the original message came from, as it called itself."""
     queue_id: str = ""
     """By which our journal knows the original message."""
+    tried_since: float | None = None
+    """When it could go, if that was after it came here."""
+    deliver_by_at: float | None = None
+    """By when the sender wants it delivered (RFC 2852 §4)."""
+    hold: str | None = None
+    """What the sender said of its release, as RFC 4865 §5.1.2 has it: `for;3600`."""
 
 
 def clean(text: str, limit: int) -> str:

@@ -39,6 +39,7 @@ def _word(text: str) -> str:
     return "".join(letter if letter.isprintable() and letter not in "()<>\\;" else "?" for letter in text[:255])
 
 
+# Not done of RFC 5321 §4.4: the client's address is not looked up for a name, its literal stands alone.
 def received(
     *,
     hello: str,
@@ -49,20 +50,31 @@ def received(
     queue_id: str,
     recipient: str | None,
     at: float,
+    priority: int | None = None,
+    peer_name: str | None = None,
+    forwarded: str | None = None,
 ) -> bytes:
     """A Received field with CRLF. `tls` is a comment such as `TLSv1.3 TLS_AES_256_GCM_SHA384`.
 
-    `recipient` is named only where there is one alone, so that blind copies stay blind (RFC 5321 §7.6).
+    `recipient` is named only where there is one alone, so that blind copies stay blind (RFC 5321 §7.6). `priority` is
+    what MAIL said with MT-PRIORITY (RFC 6710 §7). `peer_name` is the client's name as a proxy has found it, `forwarded` a
+    comment on where a filter had the message from.
     """
     literal = f"IPv6:{peer_ip}" if ":" in peer_ip else peer_ip
-    lines = [f"Received: from {_word(hello)} ([{literal}])", f"\tby {host} with {word} id {queue_id}"]
+    name = f"{_word(peer_name)} " if peer_name else ""
+    lines = [f"Received: from {_word(hello)} ({name}[{literal}])", f"\tby {host} with {word} id {queue_id}"]
     if tls:
         lines[1] += f" ({_word(tls)})"
+    if forwarded:
+        lines.append(f"\t({_word(forwarded)})")
     if recipient is not None:
         lines.append(f"\tfor <{recipient}>")
+    if priority is not None:
+        lines.append(f"\tPRIORITY {priority}")  # RFC 6710 §4.1 (2)
     return ("\r\n".join(lines) + f"; {date_time(at)}\r\n").encode()
 
 
+# Departs from RFC 5321 §4.4: a Return-Path that the message came with stays, below this one.
 def return_path(reverse_path: ReversePath) -> bytes:
     """A Return-Path field with CRLF, put on at final delivery (RFC 5321 §4.4)."""
     return f"Return-Path: <{reverse_path}>\r\n".encode()

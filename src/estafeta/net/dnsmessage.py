@@ -44,6 +44,7 @@ _EXTENDED_ERROR = 15
 _LEAST_TLSA = 3
 
 # RFC 8914 §4, those that explain why mail cannot go.
+# Not done of RFC 8914 §2: the text beside a code is not told, for a stranger may have written it.
 _EXTENDED_ERRORS = {
     3: "stale answer",
     5: "DNSSEC indeterminate",

@@ -19,5 +19,9 @@ class ConnectFailed(NetError):
     """No connection could be made; the message names the host, the port and the reason."""
 
 
+class ProxyError(NetError):
+    """A connection from a proxy does not begin with a PROXY header as it must."""
+
+
 class TlsError(NetError):
     """A TLS handshake failed, or a certificate or key cannot be used; the message says why."""

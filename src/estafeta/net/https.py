@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ _CONNECT_AFTER = 10.0
 _LINE = 256
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
 _PATH = re.compile(r"/[!-~]*")
 
@@ -52,28 +53,64 @@ class HttpsUrl:
     """Where a request goes."""
 
     host: str
-    """A host name in lower case."""
+    """A host name in lower case; of the operator's own URLs also an IP address."""
     port: int | None
     """None where it was not said."""
     target: str
     """Path and query."""
+    is_plain: bool = False
+    """Without TLS, to this machine alone."""
 
     @staticmethod
     def parse(text: str) -> HttpsUrl:
-        """Read an https URL with a host name; raises HttpsError."""
-        try:
-            parts = urlsplit(text)
-            host, port = (parts.hostname or "").removesuffix("."), parts.port
-        except ValueError as error:
-            raise HttpsError("not a URL") from error
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        if parts.scheme.lower() != "https" or "@" in parts.netloc or port == 0:
+        """Read an https URL with a host name, as strangers may write it; raises HttpsError."""
+        scheme, host, port, target = _split(text)
+        if scheme != "https":
             raise HttpsError("not an https URL of a host")
         if len(host) > 253 or not _HOST.fullmatch(host) or host.rpartition(".")[2].isdecimal():
             raise HttpsError("not an https URL of a host name")
-        if not _PATH.fullmatch(target):
-            raise HttpsError("not a path in an https URL")
         return HttpsUrl(host, port, target)
+
+    @staticmethod
+    def parse_own(text: str) -> HttpsUrl:
+        """Read a URL that the operator wrote; raises HttpsError.
+
+        It may name an address, a host without a domain, and by http this machine.
+        """
+        scheme, host, port, target = _split(text)
+        near = addresses_here(host)
+        if scheme == "http" and near and all(ip_address(each).is_loopback for each in near):
+            return HttpsUrl(host, port or 80, target, is_plain=True)
+        if scheme != "https":
+            raise HttpsError("http is for this machine only" if scheme == "http" else "not an https URL")
+        if not near and (len(host) > 253 or not (_HOST.fullmatch(host) or _LABEL.fullmatch(host))):
+            raise HttpsError("not an https URL of a host")
+        return HttpsUrl(host, port, target)
+
+
+def _split(text: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port, and path with query; raises HttpsError."""
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").removesuffix("."), parts.port
+    except ValueError as error:
+        raise HttpsError("not a URL") from error
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if "@" in parts.netloc or port == 0:
+        raise HttpsError("not an https URL of a host")
+    if not _PATH.fullmatch(target):
+        raise HttpsError("not a path in an https URL")
+    return parts.scheme.lower(), host, port, target
+
+
+def addresses_here(host: str) -> tuple[str, ...]:
+    """The addresses of a host that the DNS is not asked for: an address itself, and `localhost`."""
+    if host == "localhost":
+        return ("127.0.0.1", "::1")
+    try:
+        return (str(ip_address(host)),)
+    except ValueError:
+        return ()
 
 
 def is_elsewhere(ip: str) -> bool:
@@ -106,9 +143,18 @@ class Https:
         """
         return await self._ask(url, _head("GET", url), limit, timeout)
 
-    async def post(self, url: HttpsUrl, media_type: str, octets: bytes, *, limit: int, timeout: float) -> HttpsAnswer:
-        """POST; see `get`."""
-        head = _head("POST", url, f"Content-Type: {media_type}", f"Content-Length: {len(octets)}")
+    async def post(
+        self,
+        url: HttpsUrl,
+        media_type: str,
+        octets: bytes,
+        *,
+        limit: int,
+        timeout: float,
+        fields: Sequence[str] = (),
+    ) -> HttpsAnswer:
+        """POST, with further lines of the header; see `get`."""
+        head = _head("POST", url, f"Content-Type: {media_type}", f"Content-Length: {len(octets)}", *fields)
         return await self._ask(url, head + octets, limit, timeout)
 
     async def _ask(self, url: HttpsUrl, request: bytes, limit: int, timeout: float) -> HttpsAnswer:
@@ -135,7 +181,7 @@ class Https:
                 return await connect(
                     address,
                     self._port if url.port is None else url.port,
-                    context=self._context,
+                    context=None if url.is_plain else self._context,
                     server_hostname=url.host,
                     timeout=_CONNECT_AFTER,
                 )
@@ -145,19 +191,25 @@ class Https:
         raise failure
 
     async def _addresses(self, host: str) -> list[str]:
+        if here := addresses_here(host):
+            return self._allowed(host, here)
         answers = await asyncio.gather(self._resolver.ipv6(host), self._resolver.ipv4(host))
         found = [address for answer in answers for address in answer.records[:MAX_ADDRESSES]]
-        allowed = [address for address in found if self._may_ask(address)]
-        if allowed:
-            return allowed
         if found:
-            raise HttpsError(f"{host}: its address {found[0]} is none of another host")
+            return self._allowed(host, found)
         failed = next((answer for answer in answers if answer.status is DnsStatus.FAILED), None)
         raise HttpsError(f"{host}: {failed.detail if failed else 'has no address'}")
 
+    def _allowed(self, host: str, found: Sequence[str]) -> list[str]:
+        allowed = [address for address in found if self._may_ask(address)]
+        if not allowed:
+            raise HttpsError(f"{host}: its address {found[0]} is none of another host")
+        return allowed
+
 
 def _head(method: str, url: HttpsUrl, *fields: str) -> bytes:
-    host = url.host if url.port in (None, 443) else f"{url.host}:{url.port}"
+    name = f"[{url.host}]" if ":" in url.host else url.host
+    host = name if url.port in (None, 80 if url.is_plain else 443) else f"{name}:{url.port}"
     lines = [
         f"{method} {url.target} HTTP/1.1",
         f"Host: {host}",

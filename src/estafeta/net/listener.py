@@ -12,17 +12,19 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import structlog
 
-from estafeta.net.address import IpNetwork, PeerAddress, client_network, peer_address
-from estafeta.net.errors import NetError
+from estafeta.net.address import NOWHERE, IpNetwork, PeerAddress, client_network, peer_address
+from estafeta.net.errors import ConnectionLost, NetError, ProxyError
 from estafeta.net.stream import SocketStream
 from estafeta.net.tls import ServerTls
+from estafeta.wire.proxy import ProxyFault, ProxyReader
 
 Serve: TypeAlias = Callable[[SocketStream], Awaitable[None]]
 
@@ -40,7 +42,8 @@ class ConnectionLimits:
     """How many connections one listener takes; durations in seconds."""
 
     connections: int = 2000
-    """Open connections in all; further clients are refused with a temporary error."""
+    """Open connections of one listener; further clients are refused with a temporary error. All listeners together
+    take no more than the system's limit of open files has room for; `serve` raises that as far as it may."""
     per_client: int = 50
     """Open connections of one client address (IPv6: of one /64 network)."""
     exempt_networks: tuple[IpNetwork, ...] = (
@@ -50,18 +53,40 @@ class ConnectionLimits:
     """Networks whose clients are not counted one by one; loopback by default."""
     handshake_after: float = 30.0
     """The longest TLS handshake."""
+    proxy_after: float = 10.0
+    """The longest wait for the header of a connection that a proxy makes: it has nothing to wait for itself."""
     backlog: int = 1024
     """Connections that the system may hold before they are accepted."""
+
+
+class Room:
+    """How many connections several listeners take together: no more than there are files for."""
+
+    __slots__ = ("most", "taken")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
 
 
 class Listener:
     """One listening port and the connections that came through it. Made by `listen`."""
 
-    def __init__(self, serve: Serve, tls: ServerTls | None, limits: ConnectionLimits, refuse: bytes) -> None:
+    def __init__(
+        self,
+        serve: Serve,
+        tls: ServerTls | None,
+        limits: ConnectionLimits,
+        refuse: bytes,
+        proxies: tuple[IpNetwork, ...] = (),
+        room: Room | None = None,
+    ) -> None:
         self._serve = serve
         self._tls = tls
         self._limits = limits
         self._refuse = refuse
+        self._proxies = proxies
+        self._room = room or Room(limits.connections)
         self._sockets: list[socket.socket] = []
         self._serving: list[tuple[asyncio.AbstractServer, socket.socket]] = []
         self._watch: asyncio.TimerHandle | None = None
@@ -73,6 +98,7 @@ class Listener:
         self._is_closed = False
         self._refused = 0
         self._is_counted = lru_cache(maxsize=4096)(self._find_is_counted)
+        self._is_proxy = lru_cache(maxsize=4096)(self._find_is_proxy)
 
     @property
     def addresses(self) -> tuple[PeerAddress, ...]:
@@ -124,16 +150,13 @@ class Listener:
             stream.abort()
         return not left
 
-    def _accepted(self, stream: SocketStream, transport: asyncio.Transport) -> None:
+    def _accepted(self, stream: _ServedStream, transport: asyncio.Transport) -> None:
         """Admit a connection and give it its task, or refuse it."""
-        ip = stream.peer.ip
-        client = client_network(ip) if self._is_counted(ip) else ""
-        open_now = self._by_client.get(client, 0)
-        if (
-            self._is_closed
-            or len(self._tasks) >= self._limits.connections
-            or (client and open_now >= self._limits.per_client)
-        ):
+        is_proxied = bool(self._proxies) and self._is_proxy(stream.peer.ip)
+        room = self._room
+        is_full = self._is_closed or len(self._tasks) >= self._limits.connections or room.taken >= room.most
+        # Of a proxy's connection it is not known yet who the client is.
+        if is_full or not (is_proxied or self._enter(stream)):
             self._refused += 1
             if self._tls is None and self._refuse:
                 transport.write(self._refuse)
@@ -141,12 +164,15 @@ class Listener:
             else:
                 transport.abort()
             return
-        if client:
-            self._by_client[client] = open_now + 1
-        task = asyncio.get_running_loop().create_task(self._run(stream, client))
+        task = asyncio.get_running_loop().create_task(self._run(stream, is_proxied))
         self._tasks.add(task)
         self._streams.add(stream)
-        task.add_done_callback(self._tasks.discard)
+        room.taken += 1
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.taken -= 1
 
     async def _start(self, sockets: list[socket.socket]) -> None:
         self._sockets = sockets
@@ -163,9 +189,11 @@ class Listener:
         # The loop gets a copy: uvloop closes its own when accept() fails, and the port must survive that.
         used = kept.dup()
         try:
-            server = await asyncio.get_running_loop().create_server(
-                lambda: _ServedStream(self), sock=used, backlog=self._limits.backlog
-            )
+            loop, backlog = asyncio.get_running_loop(), self._limits.backlog
+            if used.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(lambda: _ServedStream(self), sock=used, backlog=backlog)
+            else:
+                server = await loop.create_server(lambda: _ServedStream(self), sock=used, backlog=backlog)
         except BaseException:
             used.close()
             raise
@@ -204,11 +232,21 @@ class Listener:
         address = ip_address(ip)
         return not any(address in network for network in self._limits.exempt_networks)
 
-    async def _run(self, stream: SocketStream, client: str) -> None:
+    def _find_is_proxy(self, ip: str) -> bool:
+        address = ip_address(ip)
+        return any(address in network for network in self._proxies)
+
+    async def _run(self, stream: _ServedStream, is_proxied: bool) -> None:
         try:
+            if is_proxied and not await self._take_header(stream):
+                self._turn_away(stream)
+                return
             if self._tls is not None:
                 await stream.secure(self._tls.context, timeout=self._limits.handshake_after)
             await self._serve(stream)
+        except ProxyError as error:
+            # One of the operator's own machines does not do as both were told.
+            _log.warning("no PROXY header", peer=str(stream.peer), local=str(stream.local), reason=str(error))
         except NetError as error:
             # The network's everyday: a client that went away, a scanner that speaks no TLS.
             _log.info("connection ended", peer=str(stream.peer), reason=f"{type(error).__name__}: {error}")
@@ -224,9 +262,53 @@ class Listener:
                 await stream.close()
             finally:
                 self._streams.discard(stream)
-                self._leave(client)
+                self._leave(stream)
 
-    def _leave(self, client: str) -> None:
+    async def _take_header(self, stream: _ServedStream) -> bool:
+        """Read the PROXY header that this connection must begin with; gives whether the client is admitted.
+
+        Raises ProxyError, ConnectionLost, DeadlinePassed.
+        """
+        stream.set_deadline(self._limits.proxy_after)
+        reader = ProxyReader()
+        try:
+            while (found := reader.feed(await _some(stream))) is None:
+                pass
+        except ProxyFault as error:
+            raise ProxyError(str(error)) from None
+        stream.set_deadline(None)
+        header, rest = found
+        stream.put_back(rest)
+        if header.source is None or header.destination is None:
+            return self._enter(stream)
+        source, destination = header.source, header.destination
+        return stream.speak_for(
+            peer_address((source.ip, source.port)), peer_address((destination.ip, destination.port))
+        )
+
+    def _enter(self, stream: _ServedStream) -> bool:
+        """Count the connection as its client's, and no longer as another's; gives False where he has too many."""
+        self._leave(stream)
+        ip = stream.peer.ip
+        if not self._is_counted(ip):
+            return True
+        client = client_network(ip)
+        open_now = self._by_client.get(client, 0)
+        if open_now >= self._limits.per_client:
+            return False
+        self._by_client[client] = open_now + 1
+        stream.counted_as = client
+        return True
+
+    def _turn_away(self, stream: SocketStream) -> None:
+        self._refused += 1
+        if self._tls is None and self._refuse:
+            stream.send(self._refuse)
+        else:
+            stream.abort()
+
+    def _leave(self, stream: _ServedStream) -> None:
+        client, stream.counted_as = stream.counted_as, ""
         if not client:
             return
         left = self._by_client[client] - 1
@@ -236,19 +318,34 @@ class Listener:
             del self._by_client[client]
 
 
+async def _some(stream: SocketStream) -> bytes:
+    """At least one octet. Raises ConnectionLost at the end."""
+    octets = await stream.receive()
+    if not octets:
+        raise ConnectionLost("before the PROXY header")
+    return octets
+
+
 class _ServedStream(SocketStream):
     """A stream that reports to its listener when its connection is there."""
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_listener", "counted_as")
 
     def __init__(self, listener: Listener) -> None:
         super().__init__()
         self._listener = listener
+        self.counted_as = ""
+        """The client whose connections it is one of; empty where they are not counted."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is there."""
         super().connection_made(transport)
         self._listener._accepted(self, cast(asyncio.Transport, transport))
+
+    def speak_for(self, peer: PeerAddress, local: PeerAddress) -> bool:
+        """The other end is a proxy; the client that it speaks for has limits of his own."""
+        super().speak_for(peer, local)
+        return self._listener._enter(self)
 
 
 async def listen(
@@ -260,16 +357,49 @@ async def listen(
     limits: ConnectionLimits | None = None,
     refuse: bytes = b"",
     reuse_port: bool = False,
+    proxies: tuple[IpNetwork, ...] = (),
+    room: Room | None = None,
 ) -> Listener:
     """Listen on an IP address or host name (None: all addresses) and run `serve` for each connection.
 
     With `tls` connections are secured from their start. `refuse` is what a client over the limits is told in
-    the clear. `reuse_port` lets several processes share the port. The connection is closed when `serve`
-    returns or raises. Raises OSError naming address and port when they cannot be had.
+    the clear. `reuse_port` lets several processes share the port. Connections from the networks of `proxies` must
+    begin with a PROXY header, before TLS too, and count as the client's that it names; in those of others such a
+    header is not read. Listeners that share a `room` take no more together than it has. The connection is closed when
+    `serve` returns or raises. Raises OSError naming address and port when they cannot be had.
     """
-    listener = Listener(serve, tls, limits or ConnectionLimits(), refuse)
+    listener = Listener(serve, tls, limits or ConnectionLimits(), refuse, proxies, room)
     await listener._start(await _bound_sockets(host, port, reuse_port))
     return listener
+
+
+async def listen_unix(
+    path: Path, serve: Serve, *, limits: ConnectionLimits | None = None, refuse: bytes = b""
+) -> Listener:
+    """Listen on a Unix socket, otherwise as `listen`; a socket that was left behind is removed first.
+
+    Clients have no address, so they are not counted one by one. Who stops the listener removes the socket. Raises
+    OSError naming the path.
+    """
+    known = limits or ConnectionLimits()
+    exempt = (*known.exempt_networks, ip_network(NOWHERE.ip))
+    listener = Listener(serve, None, replace(known, exempt_networks=exempt), refuse)
+    await listener._start([_bound_unix(path)])
+    return listener
+
+
+def _bound_unix(path: Path) -> socket.socket:
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        one.setblocking(False)
+        if path.is_socket():
+            path.unlink()
+        one.bind(str(path))
+    except OSError as error:
+        one.close()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"cannot listen on {path}: {reason}") from error
+    return one
 
 
 async def _bound_sockets(host: str | None, port: int, reuse_port: bool) -> list[socket.socket]:

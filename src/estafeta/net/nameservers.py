@@ -199,6 +199,8 @@ async def _over_udp(server: str, port: int, question: Question, octets: bytes) -
     return said
 
 
+# Departs from RFC 7766 §6.2.1: each question has a connection of its own.
+# Departs from RFC 7766 §8: an answer of more than 16 KiB is a failure.
 async def _over_tcp(server: str, port: int, question: Question, octets: bytes) -> Response:
     reader, writer = await asyncio.open_connection(server, port)
     try:

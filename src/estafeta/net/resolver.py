@@ -119,6 +119,7 @@ class DnsResolver:
         self._keep(key, answer, 1 + walk.size // _ENTRY)
         return answer
 
+    # Not done of RFC 4035 §5: signatures are not checked here; that is for the server that is asked.
     def _believes_ad(self) -> bool:
         # RFC 7672 §2.2: only a resolver that nobody else can speak for.
         if self._settings.trust_ad is TrustAd.LOOPBACK:

@@ -42,6 +42,10 @@ class Stream(Protocol):
         """This end."""
 
     @property
+    def proxy(self) -> PeerAddress | None:
+        """The proxy that speaks for the other end (PROXY protocol); None where there is none."""
+
+    @property
     def tls(self) -> TlsFacts | None:
         """What was agreed about TLS; None in the clear."""
 
@@ -88,6 +92,12 @@ class Stream(Protocol):
         Raises TlsError, ConnectionLost or DeadlinePassed, and the connection is gone then.
         """
 
+    def speak_for(self, peer: PeerAddress, local: PeerAddress) -> bool:
+        """The other end turned out to be a proxy: these are the ends of the connection that it stands in.
+
+        Gives False where that client has too many connections already.
+        """
+
     def end_receiving(self) -> None:
         """From now on receive() gives b"", also to the task that waits in it; what is sent still goes out."""
 
@@ -118,6 +128,7 @@ class SocketStream(asyncio.Protocol):
         "_loop",
         "_peer",
         "_pending",
+        "_proxy",
         "_reader",
         "_timer",
         "_timer_at",
@@ -143,6 +154,7 @@ class SocketStream(asyncio.Protocol):
         self._tls: TlsFacts | None = None
         self._peer = NOWHERE
         self._local: PeerAddress | None = None
+        self._proxy: PeerAddress | None = None
 
     @property
     def peer(self) -> PeerAddress:
@@ -156,6 +168,11 @@ class SocketStream(asyncio.Protocol):
             name = self._transport.get_extra_info("sockname") if self._transport is not None else None
             self._local = peer_address(name)
         return self._local
+
+    @property
+    def proxy(self) -> PeerAddress | None:
+        """The proxy that speaks for the other end."""
+        return self._proxy
 
     @property
     def tls(self) -> TlsFacts | None:
@@ -310,6 +327,17 @@ class SocketStream(asyncio.Protocol):
         if self._is_read_paused:
             self._resume_reading()
         return discarded
+
+    def put_back(self, octets: bytes) -> None:
+        """What was received and is for somebody else: the next receive(), or a TLS handshake, begins with it."""
+        if octets:
+            self._chunks.insert(0, octets)
+            self._pending += len(octets)
+
+    def speak_for(self, peer: PeerAddress, local: PeerAddress) -> bool:
+        """The other end turned out to be a proxy; see Stream.speak_for."""
+        self._proxy, self._peer, self._local = self._proxy or self._peer, peer, local
+        return True
 
     def end_receiving(self) -> None:
         """From now on receive() gives b""; see Stream.end_receiving."""

@@ -81,6 +81,9 @@ class TlsFacts:
     """The name that the client asked for (SNI)."""
     channel_binding: bytes | None
     """The data of `tls-server-end-point`; None where RFC 5929 §4.1 leaves it undefined."""
+    client_certificate: bytes | None = None
+    """At the server: the verified certificate of the client, in DER form; None where none was asked for or shown, and
+    where the session was resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +109,27 @@ class ServerSslObject(ssl.SSLObject):
 class ServerTls:
     """The certificate and key that a server shows, and the context that shows them.
 
-    Raises TlsError, naming the file, when they are missing, unreadable or do not belong together.
+    With `client_authorities`, a PEM file, clients are asked for a certificate; one that is shown must be of these, or
+    the handshake fails. Raises TlsError, naming the file, when files are missing, unreadable or do not belong together.
     """
 
-    def __init__(self, certificate: Path, key: Path, minimum: MinimumTls = "1.2") -> None:
-        self.certificate = certificate
-        self.key = key
+    def __init__(
+        self,
+        certificate: str | Path,
+        key: str | Path,
+        minimum: MinimumTls = "1.2",
+        *,
+        client_authorities: str | Path | None = None,
+    ) -> None:
+        self.certificate = certificate = Path(certificate)
+        self.key = key = Path(key)
         self.minimum: MinimumTls = minimum
+        self.client_authorities = None if client_authorities is None else Path(client_authorities)
         self._shown, self._facts = self._load()
         self._is_reloaded = False
         self._context = _server_context(minimum)
         self._context.load_cert_chain(certificate, key)
+        self._ask_clients(self._context)
         self._context.sslobject_class = ServerSslObject
         self._context.sni_callback = self._client_hello
 
@@ -166,7 +179,23 @@ class ServerTls:
         except (ssl.SSLError, OSError, ValueError) as error:
             reason = _reason(error)
             raise TlsError(f"key file {self.key} with certificate {self.certificate}: {reason}") from error
+        self._ask_clients(context)
         return context, facts
+
+    def _ask_clients(self, context: ssl.SSLContext) -> None:
+        """Both contexts ask: the first decides that, the one shown holds the authorities."""
+        if self.client_authorities is None:
+            return
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # Each connection shows its certificate anew; see tls_facts.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
+        # A certificate in the file is trusted itself, so that one which signed itself can be named too.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        try:
+            context.load_verify_locations(cafile=str(self.client_authorities))
+        except (ssl.SSLError, OSError) as error:
+            raise TlsError(f"authority file {self.client_authorities}: {_reason(error)}") from error
 
     def _client_hello(self, connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         connection.context = self._shown
@@ -311,6 +340,11 @@ def tls_facts(connection: ssl.SSLObject, server_hostname: str | None) -> TlsFact
     if cipher is None or version is None:
         raise TlsError("no handshake took place")
     binding: bytes | None = None
+    shown: bytes | None = None
+    # A session that is resumed brings the certificate of its first handshake, which is not verified again (RFC 8446
+    # §4.6.1): the authorities may be others by now.
+    if connection.server_side and not connection.session_reused:
+        shown = connection.getpeercert(binary_form=True)
     if isinstance(connection, ServerSslObject):
         name = connection.server_name
         if connection.shown and (connection.is_shown_for_certain or not connection.session_reused):
@@ -319,7 +353,7 @@ def tls_facts(connection: ssl.SSLObject, server_hostname: str | None) -> TlsFact
         name = server_hostname
         certificate = None if connection.server_side else connection.getpeercert(binary_form=True)
         binding = None if certificate is None else end_point_binding(certificate)
-    return TlsFacts(version, cipher[0], cipher[2], name, binding)
+    return TlsFacts(version, cipher[0], cipher[2], name, binding, shown)
 
 
 def _reason(error: Exception) -> str:

@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
 from estafeta.net.address import IpNetwork, client_network
+
+
+class Mechanism(StrEnum):
+    """Mechanisms that take a password."""
+
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    """The password is proved and not sent; the server proves itself too (RFC 7677)."""
+    SCRAM_SHA_1 = "SCRAM-SHA-1"
+    """The same with an older hash (RFC 5802)."""
+    PLAIN = "PLAIN"
+    """The password is sent, over TLS (RFC 4616)."""
+    LOGIN = "LOGIN"
+    """The same, as old clients do it."""
+    CRAM_MD5 = "CRAM-MD5"
+    """The password is proved with a weak hash (RFC 2195), and its keys in the store are as good as itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,15 @@ class LoginSettings:
     """Networks where many users share an address, as behind web mail: accounts are locked, clients not."""
     remembered: int = 10_000
     """Addresses, and accounts, whose failures are kept in memory; beyond it the oldest are forgotten."""
+    mechanisms: tuple[Mechanism, ...] = (Mechanism.SCRAM_SHA_256, Mechanism.PLAIN, Mechanism.LOGIN)
+    """The mechanisms that take a password. An account can use SCRAM-SHA-1 and CRAM-MD5 when its password was given, or
+    sent by PLAIN or LOGIN, while they were in this list: only then their keys are made."""
+    only_proved: tuple[str, ...] = ()
+    """Accounts, and domains as in "@example.org", that must not send their password: PLAIN and LOGIN are answered 534
+    5.7.9, other mechanisms only prove that the client knows it."""
+    remember_seconds: float = 300.0
+    """How long a password that was right is not hashed again, for the same account from the same address; 0 hashes it
+    each time."""
     channel_binding: bool = False
     """Offer SCRAM-SHA-256-PLUS, bound to the TLS connection by tls-server-end-point (RFC 5929). Off by default:
     clients that know only other bindings, such as mutt with GNU SASL, choose it where it is offered, and fail."""
@@ -130,6 +155,15 @@ class LoginGuard:
     def settings(self) -> LoginSettings:
         """What the guard goes by."""
         return self._settings
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds, as the guard counts them."""
+        return self._clock
+
+    def is_known(self, peer_ip: str, account: str) -> bool:
+        """Whether the account was logged into from the client's network before."""
+        return self._is_trusted((client_network(peer_ip), account.lower()), self._clock())
 
     def admit(self, peer_ip: str, account: str) -> Admission:
         """Whether a client may try a password of an account now."""

@@ -14,6 +14,7 @@ from itertools import chain, groupby, zip_longest
 from typing import Any
 
 from estafeta.mail.address import AddressError, parse_domain
+from estafeta.mail.catalogue import recipients
 from estafeta.mail.reply import Reply
 from estafeta.net.dns import Answer, DnsStatus, MxRecord, Resolver
 
@@ -90,6 +91,19 @@ async def find_hosts(
     return search.by_literal() if domain.startswith("[") else await search.by_name()
 
 
+async def why_no_mail(domain: str, resolver: Resolver) -> Reply | None:
+    """What is certain before any attempt: the domain does not exist, or says that it takes no mail.
+
+    None for all others, and where the DNS does not tell; `domain` is a name in lower case and as A-labels.
+    """
+    answer = await resolver.mx(domain)
+    if answer.status is DnsStatus.NO_NAME:
+        return recipients.NO_SUCH_DOMAIN.with_(domain=domain)
+    if answer.status is DnsStatus.FOUND and all(not record.exchange for record in answer.records):  # RFC 7505 §4.1
+        return recipients.NULL_MX.with_(domain=domain)
+    return None
+
+
 async def find_host(name: str, resolver: Resolver, *, ipv6: bool = True) -> Hosts | NoHosts:
     """One host that the operator named, by its addresses alone: no MX record is asked for, loopback is allowed.
 
@@ -99,6 +113,7 @@ async def find_host(name: str, resolver: Resolver, *, ipv6: bool = True) -> Host
     literal = _address_in(name) if name.startswith("[") else _ip_address(name)
     if literal is not None:
         return Hosts(name, (Host(str(literal), (str(literal),), 0, False),), False, False, _LITERAL_TTL, ())
+    # Not done of RFC 6761: the other special names are asked for like any.
     if name == "localhost":  # RFC 6761 §6.3: known without the DNS
         local = ("127.0.0.1", "::1") if ipv6 else ("127.0.0.1",)
         return Hosts(name, (Host(name, local, 0, False),), False, False, _LITERAL_TTL, ())
@@ -234,6 +249,7 @@ class _Search:
         ttl = min(answer.ttl, *(found.ttl for found in looked_up))
         return Hosts(self._domain, hosts, is_authentic, is_implicit, ttl, tuple(self._notes))
 
+    # Departs from RFC 5321 §5.1: a host that is named by an alias (CNAME) is taken.
     def _candidates(self, records: tuple[MxRecord, ...]) -> list[MxRecord]:
         """The records that name a host, each once, in the order of RFC 5321 §5.1."""
         best: dict[str, MxRecord] = {}

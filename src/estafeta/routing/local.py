@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from estafeta.mail.address import Address, ForwardPath
+from estafeta.mail.catalogue import recipients
 from estafeta.mail.lists import Listed
-from estafeta.mail.reply import Reply
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.routes import (
     End,
@@ -25,7 +25,7 @@ from estafeta.routing.routes import (
     ToNowhere,
 )
 from estafeta.routing.srs import Srs, SrsFault, is_rewritten
-from estafeta.store import accounts, aliases, domains, lists, mailboxes
+from estafeta.store import accounts, aliases, domains, lists, mailboxes, moved
 from estafeta.store.records import Account
 from estafeta.store.store import Transaction
 
@@ -34,13 +34,6 @@ MAX_ALIAS_ENDS = 10_000
 
 MAX_ALIAS_DEPTH = 50
 """Aliases behind aliases; deeper ones count as a loop."""
-
-NO_SUCH_MAILBOX = Reply.of(550, "no such mailbox here", "5.1.1")
-_DISABLED = Reply.of(550, "mailbox disabled", "5.2.1")
-_LOOP = Reply.of(550, "alias leads back to itself", "5.4.6")
-_TOO_LARGE = Reply.of(550, "alias stands for too many recipients", "5.3.4")
-_BAD_RULE = Reply.of(451, "local configuration error, try again later", "4.3.5")
-_NOT_TAKEN = "mail for this domain is not taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ def resolve(
     if rules.srs is not None and is_rewritten(address) and walk.find_named(key) is None:
         original = rules.srs.back(address, now)
         if isinstance(original, SrsFault):
-            return Refused(NO_SUCH_MAILBOX, f"SRS: {original}")
+            return Refused(recipients.UNKNOWN, f"SRS: {original}")
         # It may be in one of our domains again, and shorter each time.
         return _undone(resolve(tx, ForwardPath(original), rules, account=account, now=now))
     return walk.route(key)
@@ -94,6 +87,7 @@ def destination_of(path: ForwardPath, rules: LocalRules, account: Address | None
     return domain if rule.action is RouteAction.MX else None
 
 
+# Not done of RFC 5233: the tests of subaddresses in Sieve, which there is none of here.
 def without_tag(address: Address, rules: LocalRules) -> Address | None:
     """The address that a subaddress belongs to (RFC 5233): `user+tag` is `user`; None where there is no tag."""
     separator, local_part = rules.subaddress_separator, address.local_part
@@ -115,6 +109,8 @@ def find_loop(tx: Transaction, address: Address) -> bool:
     return walk.has_loop
 
 
+# Not done of RFC 5321 §4.1.3: mail for a literal of this host's own address is not taken, for no literal is a domain of
+# ours.
 def _ends_here(tx: Transaction, domain: str, rules: LocalRules, account: Address | None) -> bool:
     """Whether the domain's addresses are looked for in the store: it is ours, and no rule names it.
 
@@ -138,13 +134,14 @@ def _beyond(tx: Transaction, path: ForwardPath, rules: LocalRules, account: Addr
     if rule.mailbox:
         found = accounts.find(tx, Address.parse(rule.mailbox))
         if found is None:
-            return Refused(_BAD_RULE, f"{reason}: no account {rule.mailbox}")
+            return Refused(recipients.BAD_ROUTE, f"{reason}: no account {rule.mailbox}")
         return _to_inbox(tx, found, reason, is_relaying=not rule.for_anyone)
     if rule.action is RouteAction.DISCARD:
         return ToNowhere(reason, rule.for_anyone)
     destination = destination_of(path, rules, account)
     if destination is None:
-        return Refused(Reply.of(550, rule.text or _NOT_TAKEN, "5.7.1"), reason)
+        told = recipients.REFUSED_BY_ROUTE.with_(text=rule.text) if rule.text else recipients.DOMAIN_NOT_TAKEN
+        return Refused(told, reason)
     return ToHost(destination, path, reason, for_anyone=rule.for_anyone)
 
 
@@ -160,7 +157,7 @@ def _undone(route: Route) -> Route:
 
 def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bool = False) -> ToMailbox | Refused:
     if not account.is_enabled:
-        return Refused(_DISABLED, f"account {account.address} is disabled")
+        return Refused(recipients.DISABLED, f"account {account.address} is disabled")
     mailbox = mailboxes.inbox(tx, account.account_id)
     has_quota = account.quota_octets is not None or account.quota_messages is not None
     return ToMailbox(mailbox.mailbox_id, account.address, reason, is_relaying, has_quota)
@@ -169,6 +166,9 @@ def _to_inbox(tx: Transaction, account: Account, reason: str, *, is_relaying: bo
 def _postmaster(tx: Transaction, rules: LocalRules, domain: str, account: Address | None) -> Route:
     # RFC 5321 §4.5.1: postmaster is taken wherever mail is: by an account or alias of the name, by the operator's
     # word, or by the oldest account.
+    # Departs from RFC 5321 §4.5.1: where an account named postmaster is disabled, or an alias of the name has no end,
+    # postmaster is refused at that domain.
+    # Not done of RFC 2142: abuse, hostmaster and the others are there when an alias makes them.
     home = domain
     if not domain:
         for each in sorted(domains.list_all(tx), key=lambda found: found.created_at):
@@ -188,7 +188,7 @@ def _postmaster(tx: Transaction, rules: LocalRules, domain: str, account: Addres
     chosen = next((each for each in by_age if each.is_enabled and each.address.domain == domain), None)
     chosen = chosen or next((each for each in by_age if each.is_enabled), None)
     if chosen is None:
-        return Refused(NO_SUCH_MAILBOX, "there is no account to take postmaster's mail")
+        return Refused(recipients.UNKNOWN, "there is no account to take postmaster's mail")
     return _to_inbox(tx, chosen, "postmaster's mail, by the oldest account")
 
 
@@ -199,6 +199,19 @@ class _Alias:
     address: Address
     members: tuple[Address, ...]
     listed: Listed | None = None
+    is_forwarded: bool | None = None
+    """Its user has moved to its only member, and mail goes on to there or is not taken; None for other aliases."""
+
+    @property
+    def is_left(self) -> bool:
+        """Its user has moved, and mail is not taken."""
+        return self.is_forwarded is False
+
+
+def _left(alias: _Alias) -> Refused:
+    """The refusal of an address whose user has moved (RFC 5321 §3.4)."""
+    told = recipients.HAS_MOVED.with_(address=str(alias.members[0]))
+    return Refused(told, f"{alias.address} has moved to {alias.members[0]}")
 
 
 class _Local:
@@ -225,18 +238,20 @@ class _Local:
             reason = "account" if found.address == key else f"subaddress of {found.address}"
             return _to_inbox(self._tx, found, reason)
         if found is None:
-            return Refused(NO_SUCH_MAILBOX, f"no account or alias {key}")
+            return Refused(recipients.UNKNOWN, f"no account or alias {key}")
+        if found.is_left:
+            return _left(found)
         told = f"{'alias' if found.listed is None else 'list'} {found.address}"
         ends = self.follow(found, ())
         if len(ends) > MAX_ALIAS_ENDS:
-            return Refused(_TOO_LARGE, f"{told} has more than {MAX_ALIAS_ENDS} ends")
+            return Refused(recipients.ALIAS_TOO_LARGE, f"{told} has more than {MAX_ALIAS_ENDS} ends")
         if self._deferred is not None:  # a member that can only be reached later: so is the whole alias
             return Refused(self._deferred.reply, f"{told}: {self._deferred.reason}")
         if not ends:
-            return Refused(_LOOP if self.has_loop else NO_SUCH_MAILBOX, f"{told} has no end")
+            return Refused(recipients.ALIAS_LOOP if self.has_loop else recipients.UNKNOWN, f"{told} has no end")
         passed_over = (["a loop"] if self.has_loop else []) + self._passed_over
         reason = told + (f", passed over: {'; '.join(passed_over[:10])}" if passed_over else "")
-        return Expansion(found.address, tuple(ends), reason)
+        return Expansion(found.address, tuple(ends), reason, found.members[0] if found.is_forwarded else None)
 
     def find_named(self, key: Address) -> Account | _Alias | None:
         """An account or an alias: by the whole address, or without its tag."""
@@ -251,7 +266,12 @@ class _Local:
     def find_alias(self, address: Address) -> _Alias | None:
         """The alias of this very address with its members, and what it is as a list."""
         alias = aliases.find(self._tx, address)
-        return None if alias is None else _Alias(alias.address, alias.members, lists.find(self._tx, address))
+        if alias is None:
+            return None
+        found = moved.find(self._tx, address)
+        if found is not None:
+            return _Alias(alias.address, alias.members, None, found.is_forwarded)
+        return _Alias(alias.address, alias.members, lists.find(self._tx, address))
 
     def _find(self, key: Address) -> Account | _Alias | None:
         """Who is named so, or else who catches all."""
@@ -288,7 +308,9 @@ class _Local:
         if found is None and key.local_part == "postmaster" and key not in way:
             return self._taken(_postmaster(self._tx, self._rules, key.domain, self._account), way, listed)
         if found is None:
-            return self._taken(Refused(NO_SUCH_MAILBOX, f"no account or alias {key}"), way, listed)
+            return self._taken(Refused(recipients.UNKNOWN, f"no account or alias {key}"), way, listed)
+        if found.is_left:
+            return self._taken(_left(found), way, listed)
         if found.address in way or len(way) > MAX_ALIAS_DEPTH:
             self.has_loop = True
             return []
@@ -296,6 +318,7 @@ class _Local:
             return []
         return self.follow(found, way, listed)
 
+    # Departs from RFC 5321 §3.9: an end of an alias that is nobody is left out, and nobody is told.
     def _taken(self, route: Route, way: tuple[Address, ...], listed: Listed | None) -> list[End]:
         """The ends of a member's route; a refusal is remembered."""
         if isinstance(route, Refused):

@@ -172,6 +172,8 @@ class Expansion:
     alias: Address
     ends: tuple[End, ...]
     reason: str
+    moved_to: Address | None = None
+    """The alias is the address of one who has moved, and the client is told where to (RFC 5321 §3.4)."""
 
     @property
     def text(self) -> str:

@@ -22,8 +22,7 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
     Raises DirectoryChanged when the routes may be outdated, OverQuota for an account that cannot take it.
     Then nothing was done; the caller still has the content, to try again or to discard.
     """
-    if _version(tx) != acceptance.directory_version:
-        raise DirectoryChanged("accounts, aliases or domains have changed")
+    check_directory(tx, acceptance.directory_version)
     if not journal.record_once(tx, acceptance.message_id, acceptance.entry):
         return
     content = acceptance.content
@@ -45,8 +44,14 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
     for delivery in acceptance.deliveries:
         if delivery.mailbox_id not in reached:
             reached.add(delivery.mailbox_id)
-            _deliver(tx, acceptance, delivery)
+            deliver(tx, acceptance, delivery)
     queue.add(tx, acceptance.queued)
+
+
+def check_directory(tx: Transaction, version: int) -> None:
+    """Raises DirectoryChanged where routes of that version may be outdated."""
+    if _version(tx) != version:
+        raise DirectoryChanged("accounts, aliases or domains have changed")
 
 
 def _version(tx: Transaction) -> int:
@@ -102,7 +107,8 @@ def _box(tx: Transaction, mailbox_id: MailboxId) -> _Box:
     return _Box(uid_next, modseq, room, {"mailbox_id": mailbox_id, "messages": 0, "octets": 0})
 
 
-def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
+def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
+    """Put a message into one mailbox, once; its content is the caller's matter. Raises DirectoryChanged, OverQuota."""
     size = len(delivery.prefix) + acceptance.content.size
     mailbox_id = delivery.mailbox_id
     box = _box(tx, mailbox_id)

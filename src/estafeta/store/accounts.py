@@ -21,6 +21,7 @@ from estafeta.store.statements import Statements
 __all__ = [
     "UnfitPassword",
     "add",
+    "add_keys",
     "clear_removed",
     "credentials",
     "find",
@@ -116,6 +117,13 @@ def set_password(tx: Transaction, address: Address, hashed: HashedPassword) -> N
     directory.changed(tx)
 
 
+def add_keys(tx: Transaction, address: Address, known: HashedPassword, completed: HashedPassword) -> None:
+    """Keep further keys of a password, unless it was changed since it was known to be right."""
+    found = credentials(tx, address)
+    if found is not None and found.hashed == known:
+        _keep_password(tx, found.account.account_id, completed)
+
+
 def set_enabled(tx: Transaction, address: Address, is_enabled: bool) -> None:
     """Let an account log in, or not. Raises NotFound."""
     tx.do(_sql.set_enabled, account_id=_require(tx, address).account_id, is_enabled=int(is_enabled))
@@ -139,8 +147,10 @@ def credentials(tx: Transaction, address: Address) -> Credentials | None:
     account = find(tx, address)
     if row is None or account is None:
         return None
-    argon2, salt, iterations, stored_key, server_key = row
-    return Credentials(account, argon2, ScramKeys(salt, iterations, stored_key, server_key))
+    argon2, salt, iterations, stored_key, server_key, stored_key_1, server_key_1, cram_md5 = row
+    scram_sha_1 = None if stored_key_1 is None else ScramKeys(salt, iterations, stored_key_1, server_key_1)
+    hashed = HashedPassword(argon2, ScramKeys(salt, iterations, stored_key, server_key), scram_sha_1, cram_md5)
+    return Credentials(account, hashed)
 
 
 def refuse_taken(tx: Transaction, address: Address) -> None:
@@ -168,6 +178,9 @@ def _keep_password(tx: Transaction, account_id: AccountId, hashed: HashedPasswor
         iterations=keys.iterations,
         stored_key=keys.stored_key,
         server_key=keys.server_key,
+        stored_key_1=None if hashed.scram_sha_1 is None else hashed.scram_sha_1.stored_key,
+        server_key_1=None if hashed.scram_sha_1 is None else hashed.scram_sha_1.server_key,
+        cram_md5=hashed.cram_md5,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from estafeta.mail.address import Address, parse_local_part
 
 
+# Departs from RFC 6531 §3.3: local-parts in UTF-8 are compared without Unicode's normalization.
 def key_of(address: Address) -> str:
     """The form in which an address of ours is kept and looked up.
 

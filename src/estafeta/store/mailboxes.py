@@ -119,6 +119,7 @@ def expunge(tx: Transaction, mailbox_id: MailboxId, uids: Iterable[int]) -> list
     return gone
 
 
+# Not done of RFC 7162 §3.2.10: which messages were expunged is not kept.
 def release_content(tx: Transaction, content_id: ContentId) -> None:
     """Remove a content unless a mailbox or the queue still uses it."""
     row = tx.one(_sql.remove_unused_content, content_id=content_id)
@@ -131,6 +132,7 @@ def remove_empty(tx: Transaction, mailbox_id: MailboxId) -> None:
     tx.do(_sql.remove_mailbox, mailbox_id=mailbox_id)
 
 
+# Not done of RFC 9051: the protocol; the store keeps what it needs.
 def _proper(name: str) -> str:
     return "INBOX" if name.upper() == "INBOX" else name  # RFC 9051 §5.1
 

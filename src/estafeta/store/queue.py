@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from estafeta.mail.address import ForwardPath, ReversePath
-from estafeta.mail.envelope import Notify, OriginalRecipient, Ret
+from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
 from estafeta.store import destinations, leaving
 from estafeta.store.addresses import address_of
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Row, Transaction
 from estafeta.store.errors import NotFound
 from estafeta.store.records import (
+    Deadline,
     HolderId,
     Instant,
     MessageId,
@@ -58,7 +59,7 @@ def add(tx: Transaction, recipients: Iterable[QueuedRecipient]) -> None:
 
 
 def _add_message(tx: Transaction, message: QueuedMessage) -> None:
-    values = {
+    values: dict[str, object] = {
         "message_id": message.message_id,
         "content_id": message.content_id,
         "reverse_path": str(message.reverse_path),
@@ -72,8 +73,20 @@ def _add_message(tx: Transaction, message: QueuedMessage) -> None:
         "requires_tls": int(message.requires_tls),
         "priority": message.priority,
         "prefix": message.prefix,
+        "deliver_by_at": None,
+        "by_mode": None,
+        "hold": message.hold,
+        "release_at": message.release_at,
     }
+    if (by := message.deliver_by) is not None:
+        values["deliver_by_at"] = by.at
+        values["by_mode"] = f"{by.mode.value}{'T' if by.is_traced else ''}"
     tx.later(_sql.add_message, values)
+
+
+def claimed(tx: Transaction, holder: HolderId, recipient_ids: Sequence[RecipientId]) -> list[RecipientId]:
+    """Which of the recipients a process still has."""
+    return [one for ids in parts(recipient_ids) for one in _claimed(tx, ids, holder)]
 
 
 def _add_recipient(tx: Transaction, recipient: QueuedRecipient, forward_path: str) -> None:
@@ -91,13 +104,40 @@ def _add_recipient(tx: Transaction, recipient: QueuedRecipient, forward_path: st
         "next_attempt_at": recipient.next_attempt_at,
         "review_at": recipient.review_at,
         "is_delay_told": int(recipient.is_delay_told),
+        "is_by_told": int(recipient.is_by_told),
         "last_reply": recipient.last_reply,
         "holder_id": recipient.holder,
     }
     tx.later(_sql.add_recipient, values)
 
 
+def add_released(tx: Transaction, held: QueuedMessage, recipients: Iterable[QueuedRecipient], *, now: Instant) -> None:
+    """Queue what goes on of a message that was held; what waits there already is not queued twice."""
+    tx.do(_sql.release_message, message_id=held.message_id, now=now)
+    messages: set[int] = {held.message_id}
+    for recipient in recipients:
+        message_id, path = recipient.message.message_id, str(recipient.forward_path)
+        if message_id not in messages:
+            messages.add(message_id)
+            _add_message(tx, recipient.message)
+        where = {"message_id": message_id, "forward_path": path, "destination": recipient.destination}
+        if tx.one(_sql.is_queued, **where) is None:
+            _add_recipient(tx, recipient, path)
+
+
 # What is looked at.
+
+
+def count_held(tx: Transaction, account: str, *, now: Instant) -> int:
+    """How many messages of an account are held until later."""
+    row = tx.one(_sql.count_held, account=account, now=now)
+    return 0 if row is None else int(row[0])
+
+
+def next_review(tx: Transaction) -> Instant | None:
+    """When the first of those that no process has is to be looked at."""
+    row = tx.one(_sql.next_review)
+    return None if row is None else row[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +311,7 @@ def settle(tx: Transaction, holder: HolderId, settlements: Iterable[Settlement])
                 "review_at": one.review_at,
                 "last_reply": one.reply,
                 "is_delay_told": int(one.is_delay_told),
+                "is_by_told": int(one.is_by_told),
             }
             tx.later(_sql.defer, values)
     return settled
@@ -334,8 +375,18 @@ def hold(tx: Transaction, identifier: int) -> int:
 
 
 def release(tx: Transaction, identifier: int, *, now: Instant) -> int:
-    """Make held recipients due now, and leave others as they are; gives how many. Raises NotFound."""
-    return _make_due(tx, [one for one in _found(tx, identifier) if one.status is QueueStatus.HELD], now)
+    """Make held recipients due now, and leave others as they are; gives how many. Raises NotFound.
+
+    Those that an operator holds, and those whose sender wants them held until later.
+    """
+    found = _found(tx, identifier)
+    return _make_due(tx, [one for one in found if one.status is QueueStatus.HELD or waits_for_time(one, now)], now)
+
+
+def waits_for_time(recipient: QueuedRecipient, now: Instant) -> bool:
+    """Whether it is held until later because its sender wants that (RFC 4865)."""
+    release_at = recipient.message.release_at
+    return release_at is not None and release_at > now and recipient.next_attempt_at > now
 
 
 def remove(tx: Transaction, identifier: int) -> list[QueuedRecipient]:
@@ -374,11 +425,11 @@ def _recipients(rows: list[Row], holder: HolderId | None = None) -> list[QueuedR
     messages: dict[int, QueuedMessage] = {}
     recipients = []
     for row in rows:
-        recipient_id, forward_path, destination, status, next_attempt_at, review_at, original, notify, *rest = row[:13]
-        attempts, last_reply, claimed_by, is_delay_told, priority = rest
-        message = messages.get(row[13])
+        recipient_id, forward_path, destination, status, next_attempt_at, review_at, original, notify, *rest = row[:14]
+        attempts, last_reply, claimed_by, is_delay_told, is_by_told, priority = rest
+        message = messages.get(row[14])
         if message is None:
-            message = messages[row[13]] = _message(row[13:], priority)
+            message = messages[row[14]] = _message(row[14:], priority)
         recipients.append(
             QueuedRecipient(
                 recipient_id=recipient_id,
@@ -394,6 +445,7 @@ def _recipients(rows: list[Row], holder: HolderId | None = None) -> list[QueuedR
                 last_reply=last_reply,
                 holder=claimed_by if holder is None else holder,
                 is_delay_told=bool(is_delay_told),
+                is_by_told=bool(is_by_told),
             )
         )
     return recipients
@@ -406,7 +458,7 @@ def _original(text: str) -> OriginalRecipient:
 
 def _message(row: Row, priority: int) -> QueuedMessage:
     message_id, content_id, reverse_path, accepted_at, size, account, smtputf8, body, *rest = row
-    envid, ret, requires_tls, prefix = rest
+    envid, ret, requires_tls, prefix, deliver_by_at, by_mode, hold, release_at = rest
     return QueuedMessage(
         message_id=message_id,
         content_id=content_id,
@@ -421,4 +473,7 @@ def _message(row: Row, priority: int) -> QueuedMessage:
         requires_tls=bool(requires_tls),
         priority=priority,
         prefix=prefix,
+        deliver_by=None if by_mode is None else Deadline(deliver_by_at, ByMode(by_mode[0]), by_mode[1:] == "T"),
+        hold=hold,
+        release_at=release_at,
     )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NewType
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
-from estafeta.mail.envelope import Notify, OriginalRecipient, Ret
+from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
 
 AccountId = NewType("AccountId", int)
 DomainId = NewType("DomainId", int)
@@ -50,7 +50,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ScramKeys:
-    """RFC 5802 §3: what a server keeps instead of a password, for SHA-256."""
+    """RFC 5802 §3: what a server keeps instead of a password."""
 
     salt: bytes
     iterations: int
@@ -64,6 +64,10 @@ class HashedPassword:
 
     argon2: str
     scram_sha_256: ScramKeys
+    scram_sha_1: ScramKeys | None = None
+    """None where the mechanism was off when the password was given; its salt and iterations are the same."""
+    cram_md5: bytes | None = None
+    """The inner and the outer state of the keyed hash; None where the mechanism was off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,7 @@ class Credentials:
     """What a login is checked against."""
 
     account: Account
-    argon2: str
-    scram_sha_256: ScramKeys
+    hashed: HashedPassword
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,21 @@ HolderId = NewType("HolderId", int)
 
 
 @dataclass(frozen=True, slots=True)
+class Deadline:
+    """Until when a message is to be delivered, and what happens then (RFC 2852 §4)."""
+
+    at: Instant
+    mode: ByMode
+    is_traced: bool = False
+    """The sender is told of each relaying."""
+
+    @property
+    def returns(self) -> bool:
+        """Whether the message goes back then."""
+        return self.mode is ByMode.RETURN
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedMessage:
     """One envelope under which a content goes on. An alias or a list gives the content another envelope."""
 
@@ -149,6 +167,16 @@ class QueuedMessage:
     """-9 to 9, the higher the sooner (RFC 6710 §3)."""
     prefix: bytes = b""
     """Fields that go before the content (those of a list)."""
+    deliver_by: Deadline | None = None
+    hold: str | None = None
+    """What its sender asked for, as notifications repeat it (RFC 4865 §5.1.2): `for;3600`, or `until;` and when."""
+    release_at: Instant | None = None
+    """When it leaves, or left; for those with `hold`."""
+
+    @property
+    def begins_at(self) -> Instant:
+        """From when its lifetime counts."""
+        return self.accepted_at if self.release_at is None else self.release_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +200,8 @@ class QueuedRecipient:
     holder: HolderId | None = None
     """The process that has claimed it."""
     is_delay_told: bool = False
+    is_by_told: bool = False
+    """Its sender was told that the time of BY is over."""
 
 
 class Fate(StrEnum):
@@ -187,6 +217,8 @@ class Fate(StrEnum):
     """Never."""
     EXPIRED = "expired"
     """Not within its time."""
+    RELEASED = "released"
+    """It was held for its time, and is in its mailbox or goes on."""
 
     @property
     def is_final(self) -> bool:
@@ -207,6 +239,7 @@ class Settlement:
     counts_as_attempt: bool = True
     """False where it was only put back, or its sender was told of the delay."""
     is_delay_told: bool = False
+    is_by_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ A bare LF ends a line too, but only so that the reader stays in step: the line i
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 _CR = 0x0D
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
 class LineFault(StrEnum):
@@ -98,3 +100,31 @@ class ReceiveBuffer:
     def starts_with(self, octets: bytes) -> bool:
         """Whether the next octets are these."""
         return self._octets.startswith(octets, self._at)
+
+
+class RepairingBuffer(ReceiveBuffer):
+    """A buffer for senders that end their lines with LF alone: each bare LF is a CRLF from its arrival on.
+
+    Behind it everything is strict. What it repairs another server may have read otherwise, and so lines that a
+    stranger wrote can become commands (SMTP smuggling): only for senders of one's own.
+    """
+
+    __slots__ = ("_ends_in_cr",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ends_in_cr = False
+
+    def feed(self, octets: bytes) -> None:
+        """Add what arrived."""
+        ended_in_cr, self._ends_in_cr = self._ends_in_cr, octets.endswith(b"\r")
+        if ended_in_cr:  # the CR stands before it already
+            octets = _BARE_LF.sub(b"\r\n", b"\r" + octets)[1:]
+        elif octets.count(b"\n") != octets.count(b"\r\n"):
+            octets = _BARE_LF.sub(b"\r\n", octets)
+        super().feed(octets)
+
+    def clear(self) -> None:
+        """Forget all."""
+        super().clear()
+        self._ends_in_cr = False

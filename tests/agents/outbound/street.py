@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -216,7 +216,7 @@ class _Session:
         while b"\r\n" not in self.buffer:
             await self.more()
         line, _, self.buffer = self.buffer.partition(b"\r\n")
-        return line.decode()
+        return line.decode("utf-8", "surrogateescape")
 
     async def octets(self, count: int) -> bytes:
         while len(self.buffer) < count:
@@ -227,7 +227,7 @@ class _Session:
     async def dotted(self) -> bytes:
         lines = []
         while (line := await self.line()) != ".":
-            lines.append(line.removeprefix(".").encode() + b"\r\n")
+            lines.append(line.removeprefix(".").encode("utf-8", "surrogateescape") + b"\r\n")
         return b"".join(lines)
 
     async def more(self) -> None:
@@ -292,7 +292,12 @@ class Street:
             pool=self.pool,
             hello="mx.example.org",
             reporter=reporter,
+            clock=lambda: self.clock(),
+            tunnels=lambda domain: domain in self.tunnelled,
         )
+        self.clock: Callable[[], float] = time.time
+        self.tunnelled: tuple[str, ...] = ()
+        """Domains whose hosts are told priorities in the header."""
         self._listeners: list[Listener] = []
         self._ids = iter(range(1, 1_000_000))
 

@@ -101,6 +101,7 @@ def test_the_window_grows_by_one_for_each_window_of_successes_up_to_the_limit() 
     assert lane.window == 7
 
 
+@pytest.mark.rfc("5321 §4.5.4.1", "A destination that did not answer is taken for dead at once.")
 def test_a_destination_that_never_answered_is_dead_at_its_first_failure() -> None:
     assert _lane().failed()
 

@@ -166,6 +166,10 @@ def returned(made: Acceptance) -> str:
 NEVER, SUCCESS, FAILURE, DELAY = (ONLY[each] for each in (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY))
 
 
+@pytest.mark.rfc("3461 §5.2.6", "A failure is told unless NOTIFY did not ask for it.")
+@pytest.mark.rfc("3464 §2.3.3", "Actions are failed, delayed, relayed and delivered.")
+@pytest.mark.rfc("5321 §6.1", "The sender is told of what could not be delivered.")
+@pytest.mark.rfc("3461 §5.2", "Senders hear of what NOTIFY asked for, and of nothing else.")
 @pytest.mark.parametrize(
     ("fate", "notify", "takes_dsn", "is_review", "action"),
     [
@@ -207,6 +211,7 @@ def test_senders_hear_of_what_they_asked_to_hear_of(
     assert notices(notifier, from_nobody) == Notices()
 
 
+@pytest.mark.rfc("3461 §5.2.5", "A delay is told once.")
 def test_a_delay_is_told_once(make: Make) -> None:
     assert not make().is_due(outcome(Fate.DEFERRED, is_delay_told=True), is_review=True)
 
@@ -240,6 +245,8 @@ def test_a_local_sender_finds_it_in_the_mailbox(make: Make, store: Store) -> Non
     assert asyncio.run(store.read(lambda tx: queue.find(tx, made.message_id))) == []
 
 
+@pytest.mark.rfc("6710 §4.6", "A notification has the priority of its message.")
+@pytest.mark.rfc("3461 §6.1", "A notification goes from the null reverse-path, and asks for none itself.")
 def test_a_sender_elsewhere_gets_it_by_the_queue(make: Make, store: Store) -> None:
     made = the_one(make(), outcome(Fate.FAILED, of=message("eva@example.com", priority=3)))
     asyncio.run(store.write(lambda tx: acceptance.accept(tx, made)))
@@ -318,6 +325,8 @@ def test_what_has_expired_failed_for_its_age(make: Make) -> None:
     assert "We have tried since 14 November 2023 at 21:13 (UTC), and now give up." in " ".join(letter.split())
 
 
+@pytest.mark.rfc("8689 §5", "Of a message that came with REQUIRETLS the header alone comes back.")
+@pytest.mark.rfc("3461 §6.2", "The message comes back with failures alone, whole where RET and its size let it.")
 @pytest.mark.parametrize(
     ("fate", "more", "content", "kind"),
     [
@@ -475,6 +484,7 @@ def expansion(*ends: ToMailbox | ToHost) -> Expansion:
     return Expansion(Address("team", "example.org"), ends, "alias")
 
 
+@pytest.mark.rfc("3461 §5.2.3", "Delivery is told where SUCCESS was asked for.")
 def test_what_is_delivered_at_once_is_told_at_once(make: Make) -> None:
     listed = Listed(Address("list", "example.org"), Address("luis", "example.org"))
     (made,) = of_delivery(

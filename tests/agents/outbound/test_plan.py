@@ -57,6 +57,7 @@ def test_hosts_are_tried_by_preference_and_each_at_all_its_addresses() -> None:
     assert addresses(Given().plan()) == ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
 
 
+@pytest.mark.rfc("5321 §5.1", "However many addresses a host has, the second of another keeps its place.")
 def test_the_second_address_of_each_host_comes_before_any_third() -> None:
     many = "\n".join(f"mx1.example.com. A 198.51.100.{number}" for number in range(1, 31))
     plan = Given(ZONE + many).plan()
@@ -163,6 +164,7 @@ def test_a_host_that_must_not_be_used_is_no_stop_and_told_of() -> None:
     assert plan.refusal == plan.troubles[-1].reply
 
 
+@pytest.mark.rfc("5321 §4.5.4.1", "A host that did not answer lately is tried last.")
 def test_who_did_not_answer_lately_comes_last() -> None:
     given = Given()
     stops = given.plan().stops

@@ -25,6 +25,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.mail.address import Address, ForwardPath, ReversePath
+from estafeta.mail.envelope import Notify
 from estafeta.mail.reply import Reply
 from estafeta.store.records import (
     ContentId,
@@ -98,8 +99,9 @@ def test_a_customers_mail_waits_until_he_calls_again() -> None:
 
 def test_a_look_counts_as_no_attempt_and_changes_no_time_but_the_next_look() -> None:
     late, silent, over = (recipient(number, next_attempt_at=Instant(NOW + 7)) for number in (1, 2, 3))
+    silent = replace(silent, notify=frozenset({Notify.FAILURE}))
     outcomes = [outcome(Fate.DEFERRED, of=late), outcome(Fate.DEFERRED, of=silent), outcome(Fate.EXPIRED, of=over)]
-    first, second, third = reviewed(outcomes, SCHEDULE, {late.recipient_id})
+    first, second, third = reviewed(outcomes, SCHEDULE, NOW + 14_400)
     assert (first.is_delay_told, second.is_delay_told) == (True, False)
     assert {(row.next_attempt_at, row.review_at, row.counts_as_attempt) for row in (first, second)} == {
         (NOW + 7, NOW + 432_000, False)
@@ -219,7 +221,7 @@ def test_it_does_not_grow_without_limit() -> None:
 
 def test_a_look_is_told_of_with_who_was_told() -> None:
     late, over = outcome(Fate.DEFERRED), outcome(Fate.EXPIRED, of=recipient(2))
-    rows = reviewed([late, over], SCHEDULE, {RecipientId(1)})
+    rows = reviewed([late, over], SCHEDULE, NOW + 14_400)
     made = review_entry("example.com", MESSAGE, [late, over], rows, {RecipientId(1)}, at=NOW)
     facts = json.loads(json.dumps(made.facts))
     assert facts["ended"] == "looked at"

@@ -91,6 +91,7 @@ def test_the_preferred_host_gets_the_message_as_it_is(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.2.1", "After a 4yz the next host is asked.")
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "CONTENT"])
 def test_after_a_transient_reply_the_next_host_is_asked(run: Run, verb: str) -> None:
     async def test(street: Street) -> None:
@@ -104,6 +105,7 @@ def test_after_a_transient_reply_the_next_host_is_asked(run: Run, verb: str) -> 
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.2.1", "After a 5yz no other host is asked.")
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "CONTENT"])
 def test_after_a_permanent_reply_no_other_is(run: Run, verb: str) -> None:
     async def test(street: Street) -> None:
@@ -219,6 +221,7 @@ def test_a_host_that_breaks_off_later_is_alive_and_the_next_one_is_asked(run: Ru
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.5.3.2", "The relay leaves a silent host after the time of the settings, and asks the next.")
 def test_a_host_that_falls_silent_costs_its_time_and_the_next_one_is_asked(run: Run) -> None:
     async def test(street: Street) -> None:
         await street.open(2, Host(says={"GREETING": HANG}))
@@ -250,6 +253,7 @@ def test_each_recipient_has_a_result_of_his_own(run: Run) -> None:
     run(test)
 
 
+@pytest.mark.rfc("5321 §4.5.3.1.10", "The relay offers recipients that got 452 as too many in another transaction.")
 def test_recipients_that_were_too_many_are_offered_again_at_once(run: Run) -> None:
     async def test(street: Street) -> None:
         class Narrow(Host):
@@ -290,6 +294,7 @@ def test_a_host_that_never_has_room_for_all_is_not_asked_for_ever(run: Run) -> N
     run(test, ONE)
 
 
+@pytest.mark.rfc("2033 §3", "What LMTP took is delivered, recipient by recipient.")
 def test_lmtp_gives_each_recipient_a_reply_after_the_content(run: Run) -> None:
     office = GatewaySettings("office", GatewayKind.LMTP, host="127.0.0.2", tls=GatewayTls.NONE)
 
@@ -318,6 +323,7 @@ def test_a_connection_is_kept_for_the_next_message(run: Run) -> None:
     run(test, ONE)
 
 
+@pytest.mark.rfc("5321 §4.5.4.2", "Several messages for one host go over one connection.")
 def test_domains_that_share_a_host_share_its_connections(run: Run) -> None:
     async def test(street: Street) -> None:
         host = await street.open(2, Host())
@@ -414,6 +420,7 @@ def test_a_connection_ends_after_so_many_messages(run: Run) -> None:
 # Uncertainty.
 
 
+@pytest.mark.rfc("5321 §4.5.3.2.6", "A connection lost after the final dot is recorded, and no other host is asked.")
 @pytest.mark.parametrize("extensions", [MODERN, OLD])
 def test_a_connection_lost_after_the_final_dot_is_recorded_and_no_other_host_is_asked(
     run: Run, extensions: tuple[str, ...]
@@ -459,6 +466,7 @@ EIGHT_BIT = "From: ana@example.org\r\nSubject: x\r\nMIME-Version: 1.0\r\n" + (
 )
 
 
+@pytest.mark.rfc("6152 §3", "The relay converts 8-bit mail for a host of 7 bits.")
 def test_mail_of_8_bits_is_converted_for_a_host_of_7(run: Run) -> None:
     async def test(street: Street) -> None:
         host = await street.open(2, Host("PIPELINING", "SIZE 1000000"))
@@ -565,6 +573,7 @@ def test_tls_is_used_where_it_is_offered(run: Run, issued: Issued) -> None:
     run(test, ONE)
 
 
+@pytest.mark.rfc("7435", "A host that cannot do the TLS it offers gets mail in the clear.")
 @pytest.mark.parametrize("reply", ["220 and nonsense", "220 and gone", DROP, HANG, "454 4.7.0 not now"])
 def test_a_host_that_cannot_do_the_tls_it_offers_gets_mail_in_the_clear(run: Run, issued: Issued, reply: str) -> None:
     async def test(street: Street) -> None:
@@ -621,6 +630,7 @@ def test_a_message_that_demands_tls_says_nothing_of_its_destination(run: Run) ->
     run(test, ONE, authentic=True)
 
 
+@pytest.mark.rfc("8689 §4.2.1", "A message that requires TLS fails where no host announces REQUIRETLS.")
 def test_a_message_that_needs_requiretls_fails_where_no_host_has_it(run: Run, issued: Issued) -> None:
     async def test(street: Street) -> None:
         await street.open(2, Host(tls=server_tls(issued)))

@@ -36,6 +36,7 @@ def _schedule(chance: float = 0.5, **settings: object) -> Schedule:
     return Schedule(replace(RelaySettings(), **settings), lambda: chance)  # type: ignore[arg-type]
 
 
+@pytest.mark.rfc("5321 §4.5.4.1", "The waits between attempts grow, and the last one repeats.")
 def test_waits_grow_and_the_last_one_repeats() -> None:
     waits = [_schedule().next_attempt(attempts, 1000.0) - 1000 for attempts in range(1, 7)]
     assert waits == [300, 900, 3600, 14400, 14400, 14400]

@@ -60,6 +60,7 @@ in.example.net. A 127.0.0.1
 # What is told of what went wrong
 
 
+@pytest.mark.rfc("8460 §4.3", "A failure has the name that reports have for it.")
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -98,6 +99,7 @@ def test_the_reason_is_told_with_it(error: Exception, reason: str) -> None:
 MAILTO = Endpoints((Address("tls", "example.org"),), ())
 
 
+@pytest.mark.rfc("8460 §3", "A record says where reports go.")
 @pytest.mark.parametrize(
     ("records", "found"),
     [
@@ -293,6 +295,7 @@ def test_address_literals_are_nobody_to_report_to_and_a_reporter_can_be_off(open
     run(main())
 
 
+@pytest.mark.rfc("8460 §5.3", "A report goes by mail, once.")
 def test_a_report_goes_by_mail_once(open_office: Open) -> None:
     async def main() -> None:
         async with open_office() as office:
@@ -334,6 +337,7 @@ def test_a_report_goes_by_mail_once(open_office: Open) -> None:
     run(main())
 
 
+@pytest.mark.rfc("8460 §5.4", "A report goes by HTTPS.")
 def test_a_report_goes_by_https(open_office: Open) -> None:
     async def main() -> None:
         async with open_office() as office:
@@ -352,6 +356,7 @@ def test_a_report_goes_by_https(open_office: Open) -> None:
     run(main())
 
 
+@pytest.mark.rfc("8460 §5.5", "A report that nobody takes is tried again for a day.")
 def test_a_report_that_nobody_takes_is_tried_again_for_a_day(open_office: Open) -> None:
     async def main() -> None:
         async with open_office(answer("", status="503 Busy")) as office:
@@ -384,6 +389,7 @@ def test_after_some_days_a_report_is_given_up(open_office: Open) -> None:
     run(main())
 
 
+@pytest.mark.rfc("8460 §3", "One place that takes a report is enough.")
 def test_one_place_that_takes_a_report_is_enough(open_office: Open) -> None:
     async def main() -> None:
         async with open_office(answer("", status="500 Oops")) as office:
@@ -429,6 +435,7 @@ def test_two_processes_send_each_report_once(open_office: Open) -> None:
     run(main())
 
 
+@pytest.mark.rfc("8460 §4.1", "Reports are spread over hours.")
 def test_reports_are_spread_over_hours(open_office: Open) -> None:
     async def main() -> None:
         async with open_office() as office:

@@ -21,8 +21,10 @@ from estafeta.agents.outbound.record import (
     reviewed,
     sent_back,
     settlements,
+    waits_for_time,
 )
 from estafeta.agents.outbound.relay import Attempt
+from estafeta.agents.outbound.schedule import Schedule, is_by_due, is_overdue
 from estafeta.agents.outbound.settling import Compose, Settled
 from estafeta.mail.reply import Reply
 from estafeta.store import queue
@@ -37,6 +39,7 @@ from estafeta.store.records import (
     QueuedMessage,
     QueuedRecipient,
     RecipientId,
+    Settlement,
 )
 
 T = TypeVar("T")
@@ -49,6 +52,7 @@ _MOST_READS = 3
 _LACKING = Reply.of(451, "its content cannot be found", "4.3.0")
 _UNSAID = Reply.of(451, "nothing was found out about this recipient, it is tried again", "4.3.0")
 _EXPIRED = Reply.of(451, "it could not be delivered in the time that it may take", "4.4.7")
+OVERDUE = Reply.of(451, "it could not be delivered in the time that its sender gave it", "4.4.7")
 _WAITING = Reply.of(451, "it waits here for its turn", "4.4.5")
 _OVER_RATE = Reply.of(450, "its account has sent as much as it may for now", "4.7.1")
 
@@ -65,16 +69,24 @@ class Bookkeeper:
         outcomes = attempt.outcomes
         if len(outcomes) != len(job.recipients):
             outcomes = _completed(job.recipients, outcomes)
-        # What is put off once more although its time is over has expired.
+        # What is put off once more although its time is over has expired. What was released is written down already.
         outcomes = attempt.outcomes = [
-            each.aged() if each.fate is Fate.DEFERRED and schedule.expires_at(each.recipient) <= now else each
+            each.aged(is_overdue=is_overdue(job.message, now))
+            if each.fate is Fate.DEFERRED and schedule.is_over(each.recipient, now)
+            else each
             for each in outcomes
+            if each.fate is not Fate.RELEASED
         ]
         rows = settlements(outcomes, schedule, now)
-        entry = _made(
-            lambda: attempt_entry(job.recipients[0].destination, job.message, attempt, rows, seconds=seconds, at=now)
+        entry = None
+        if rows:
+            destination = job.recipients[0].destination
+            entry = _made(lambda: attempt_entry(destination, job.message, attempt, rows, seconds=seconds, at=now))
+        if len(rows) < len(job.recipients):
+            self._desk.look.set()
+        settled = Settled(
+            _holder(job.recipients), rows, entry, review_at=_review_at(job.message, rows), leaving=len(job.recipients)
         )
-        settled = Settled(_holder(job.recipients), rows, entry, leaving=len(rows))
         is_due = self._desk.tools.notifier.is_due
         due = [each for each in outcomes if is_due(each)]
         if due:
@@ -85,14 +97,20 @@ class Bookkeeper:
     async def reviewed(self, group: Sequence[QueuedRecipient], state: DestinationState | None, now: Instant) -> None:
         """Recipients of one message and destination were looked at: some are late, and the time of some is over."""
         tools = self._desk.tools
-        outcomes = [_looked_at(each, state, is_over=tools.schedule.expires_at(each) <= now) for each in group]
-        due = [each for each in outcomes if tools.notifier.is_due(each, is_review=True)]
+        outcomes = [_looked_at(each, state, tools.schedule, now) for each in group]
+        due = [
+            each
+            for each in outcomes
+            if tools.notifier.is_due(each, is_review=True)
+            and (each.fate.is_final or each.is_overdue or tools.schedule.is_delay_due(each.recipient, now))
+        ]
         told = {each.recipient.recipient_id for each in due}
-        rows = reviewed(outcomes, tools.schedule, told)
+        rows = reviewed(outcomes, tools.schedule, now)
         entry = None
         if due or any(each.fate.is_final for each in outcomes):
             entry = _made(lambda: review_entry(group[0].destination, group[0].message, outcomes, rows, told, at=now))
-        settled = Settled(_holder(group), rows, entry, leaving=len(group))
+        review_at = _review_at(group[0].message, rows)
+        settled = Settled(_holder(group), rows, entry, review_at=review_at, leaving=len(group))
         if due:
             await self._tell(group[0].message, settled, due, None)
         else:
@@ -215,6 +233,8 @@ class Bookkeeper:
         return self._elsewhere(recipient) is not None
 
     def _elsewhere(self, recipient: QueuedRecipient) -> str | None:
+        if waits_for_time(recipient.destination):  # where it goes is asked then
+            return None
         other = _made(lambda: self._desk.tools.reroute(recipient))
         return None if other == recipient.destination else other
 
@@ -240,10 +260,26 @@ def _completed(recipients: Sequence[QueuedRecipient], outcomes: Sequence[Outcome
     return [known.get(each.recipient_id) or Outcome(each, Fate.DEFERRED, _UNSAID) for each in recipients]
 
 
-def _looked_at(recipient: QueuedRecipient, state: DestinationState | None, *, is_over: bool) -> Outcome:
+def _looked_at(recipient: QueuedRecipient, state: DestinationState | None, schedule: Schedule, now: float) -> Outcome:
+    is_over, is_late = schedule.is_over(recipient, now), is_overdue(recipient.message, now)
     last = recipient.last_reply or (state.last_reply if state is not None else None)
     if last is not None:
         reply, stage, is_remote = read_said(last)
     else:
-        reply, stage, is_remote = _EXPIRED if is_over else _WAITING, "", False
-    return Outcome(recipient, Fate.EXPIRED if is_over else Fate.DEFERRED, reply, is_remote, stage)
+        reply, stage, is_remote = OVERDUE if is_late else _EXPIRED if is_over else _WAITING, "", False
+    is_late = is_late or (not is_over and is_by_due(recipient, now))
+    fate = Fate.EXPIRED if is_over else Fate.DEFERRED
+    return Outcome(recipient, fate, reply, is_remote, stage, is_overdue=is_late)
+
+
+def overdue(job: Job) -> Attempt:
+    """What is not tried: its sender wants it back by now (RFC 2852 §4.1.3)."""
+    outcomes = [Outcome(each, Fate.EXPIRED, OVERDUE, is_overdue=True) for each in job.recipients]
+    return Attempt(outcomes, tells_nothing=True)
+
+
+def _review_at(message: QueuedMessage, rows: Sequence[Settlement]) -> Instant | None:
+    """When somebody must look at the first of them to the second, for what their sender was promised."""
+    if message.deliver_by is None:
+        return None
+    return min((each.review_at for each in rows if each.review_at is not None), default=None)

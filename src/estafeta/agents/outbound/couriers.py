@@ -12,12 +12,13 @@ from secrets import token_hex
 
 import structlog
 
-from estafeta.agents.outbound.bookkeeper import Bookkeeper
+from estafeta.agents.outbound.bookkeeper import Bookkeeper, overdue
 from estafeta.agents.outbound.desk import Desk
 from estafeta.agents.outbound.lane import Job, Lane
 from estafeta.agents.outbound.outcome import Outcome
 from estafeta.agents.outbound.record import said
 from estafeta.agents.outbound.relay import Attempt
+from estafeta.agents.outbound.schedule import is_overdue
 from estafeta.agents.outbound.settling import Settled
 from estafeta.mail.reply import Reply
 from estafeta.store.errors import NotFound, StoreError
@@ -165,9 +166,12 @@ class Couriers:
         began = tools.monotonic()
         content = job.content
         try:
-            if content is None:
-                content = await self._bookkeeper.read(job.message)
-            attempt = await tools.deliver(lane.destination, job, content)
+            if is_overdue(job.message, tools.clock()):
+                attempt = overdue(job)
+            else:
+                if content is None:
+                    content = await self._bookkeeper.read(job.message)
+                attempt = await tools.deliver(lane.destination, job, content)
         except NotFound:
             self._bookkeeper.lacking(job)
             return

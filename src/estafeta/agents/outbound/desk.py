@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from estafeta.agents.outbound.alarm import Alarm
 from estafeta.agents.outbound.lane import Job
 from estafeta.agents.outbound.lanes import Lanes
 from estafeta.agents.outbound.notifier import Notifier
@@ -49,6 +50,8 @@ class Desk:
     settings: RelaySettings
     lanes: Lanes
     settler: Settler
+    alarm: Alarm
+    """Rings where somebody must be looked at to the second."""
     holder: HolderId | None = None
     """This process, while it may claim."""
     is_stopping: bool = False

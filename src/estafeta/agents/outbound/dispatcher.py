@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from estafeta.agents.outbound.alarm import Alarm
 from estafeta.agents.outbound.bookkeeper import Bookkeeper
 from estafeta.agents.outbound.calls import Calls, Offer
 from estafeta.agents.outbound.couriers import Couriers
@@ -47,7 +48,7 @@ class Dispatcher:
             sleep=tools.sleep,
         )
         self.lanes = lanes
-        self._desk = Desk(tools, settings, lanes, settler)
+        self._desk = Desk(tools, settings, lanes, settler, Alarm(tools.clock, tools.sleep))
         self._bookkeeper = Bookkeeper(self._desk)
         self._couriers = Couriers(self._desk, self._bookkeeper)
         self.presence = Presence(self._desk, self._forget)
@@ -116,6 +117,8 @@ class Dispatcher:
     def _is_settled(self, settled: Settled) -> None:
         """It is durable: what left memory, and which destination all processes leave alone."""
         self._desk.lanes.recipients -= settled.leaving
+        if settled.review_at is not None:
+            self._desk.alarm.set(settled.review_at)
         if settled.block is not None:
             self._desk.lanes.block_is_written(settled.block.destination)
 
@@ -142,6 +145,8 @@ class Dispatcher:
         holder = None if desk.is_stopping else desk.holder
         groups: dict[tuple[int, str], list[QueuedRecipient]] = {}
         for each in recipients:
+            if each.review_at is not None and each.message.deliver_by is not None:
+                desk.alarm.set(each.review_at)
             if each.holder is None:
                 if not lanes.is_blocked(each.destination):
                     desk.look.set()

@@ -18,6 +18,7 @@ from estafeta.mail.envelope import Notify, Ret, Sender
 from estafeta.mail.header import header_size
 from estafeta.mail.notification import Action, ComposedNotification, Language, Report, ReportedRecipient, compose
 from estafeta.mail.reply import EnhancedStatusCode
+from estafeta.mail.report import Relaying
 from estafeta.mail.trace import return_path
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.directory import Directory
@@ -83,6 +84,9 @@ class _Original:
     received_from: str | None = None
     requires_tls: bool = False
     priority: int = 0
+    tried_since: float | None = None
+    deliver_by_at: float | None = None
+    hold: str | None = None
 
 
 class Notifier:
@@ -112,9 +116,12 @@ class Notifier:
         self._languages = {sender.lower(): language for sender, language in settings.languages.items()}
 
     def is_due(self, outcome: Outcome, *, is_review: bool = False) -> bool:
-        """Whether the sender hears of the outcome; of what is deferred only at a review, and once."""
-        if outcome.fate is Fate.DEFERRED and (not is_review or outcome.recipient.is_delay_told):
-            return False
+        """Whether the sender hears of the outcome; of what is deferred only at a review, and once of each reason."""
+        if outcome.fate is Fate.DEFERRED:
+            recipient = outcome.recipient
+            is_told = recipient.is_by_told if outcome.is_overdue else recipient.is_delay_told
+            if is_told or not is_review:
+                return False
         return not outcome.recipient.message.reverse_path.is_null and _action(outcome) is not None
 
     async def notices(self, outcomes: Sequence[Outcome], content: bytes) -> Notices:
@@ -146,6 +153,9 @@ class Notifier:
             envid=message.envid,
             requires_tls=message.requires_tls,
             priority=message.priority,
+            tried_since=message.release_at,
+            deliver_by_at=message.deliver_by.at if message.deliver_by is not None else None,
+            hold=message.hold,
         )
         return await self._notify(original, tuple(told))
 
@@ -158,10 +168,12 @@ class Notifier:
         message_id: MessageId,
         account: Address | None,
         hello: str | None,
+        priority: int = 0,
+        released: QueuedMessage | None = None,
     ) -> tuple[Acceptance, ...]:
         """The notification of what is delivered or distributed at acceptance, for recipients that asked for it.
 
-        `hello` is what the client called itself. Raises StoreError.
+        `hello` is what the client called itself; `released` is the message when it was held before. Raises StoreError.
         """
         address = sender.reverse_path.address
         if address is None:
@@ -177,16 +189,23 @@ class Notifier:
         if octets is None:
             assert content.file is not None
             octets = await asyncio.to_thread(self._store.content.read, content.file)
+        arrived_at = self._clock() if released is None else released.accepted_at
+        by_at = None if sender.deliver_by is None else arrived_at + sender.deliver_by.seconds
+        if released is not None and released.deliver_by is not None:
+            by_at = released.deliver_by.at
         original = _Original(
             message_id=message_id,
             sender=address,
             account=None if account is None else str(account),
-            arrived_at=self._clock(),
+            arrived_at=arrived_at,
             content=_header(octets),
             is_full=False,
             envid=sender.envid,
             received_from=hello,
             requires_tls=sender.requires_tls,
+            priority=priority,
+            deliver_by_at=by_at,
+            hold=None if released is None else released.hold,
         )
         return (await self._notify(original, told)).acceptances
 
@@ -216,10 +235,17 @@ class Notifier:
             is_remote=outcome.is_remote,
             stage=outcome.stage,
             is_expired=outcome.fate is Fate.EXPIRED,
+            is_overdue=outcome.is_overdue,
+            relaying=outcome.relaying,
             # What is only looked at was not tried now, and no host was talked to.
             last_attempt_at=None if host is None else self._clock(),
-            will_retry_until=recipient.message.accepted_at + self._lifetime if action is Action.DELAYED else None,
+            will_retry_until=self._tried_until(recipient.message) if action is Action.DELAYED else None,
         )
+
+    def _tried_until(self, message: QueuedMessage) -> float:
+        by = message.deliver_by
+        expires_at = message.begins_at + self._lifetime
+        return min(expires_at, by.at) if by is not None and by.returns else expires_at
 
     async def _notify(self, original: _Original, told: tuple[ReportedRecipient, ...]) -> Notices:
         path = ForwardPath(original.sender)
@@ -280,6 +306,9 @@ class Notifier:
             envid=original.envid,
             received_from=original.received_from,
             queue_id=self._store.ids.text(original.message_id),
+            tried_since=original.tried_since,
+            deliver_by_at=original.deliver_by_at,
+            hold=original.hold,
         )
 
     async def _ends(self, route: Route, size: int) -> tuple[Sequence[End], str]:
@@ -353,8 +382,13 @@ def _action(outcome: Outcome) -> Action | None:
         case Fate.DELIVERED:
             return Action.DELIVERED if Notify.SUCCESS in wanted else None  # §5.2.3
         case Fate.RELAYED:
+            # RFC 2852 §4.1.4: of these all hear that did not say NEVER.
+            if outcome.relaying is not Relaying.PLAIN and Notify.NEVER not in wanted:
+                return Action.RELAYED
             # §5.2.2 (b); a host that knows DSN tells of it itself (§5.2.1).
             return Action.RELAYED if Notify.SUCCESS in wanted and not outcome.takes_dsn else None
+        case Fate.RELEASED:
+            return None  # told of where it was released
 
 
 def _action_here(route: Route) -> Action | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.report import Relaying
 from estafeta.store.records import Fate, QueuedRecipient
 
 
@@ -34,10 +35,16 @@ class Outcome:
     host: HostFacts | None = None
     takes_dsn: bool = False
     """The host announced DSN: it will tell the sender itself what becomes of the recipient (RFC 3461 §5.2.1)."""
+    is_overdue: bool = False
+    """The time of BY is over (RFC 2852 §4.1.3)."""
+    relaying: Relaying = Relaying.PLAIN
+    """Of what was relayed: what its sender must hear of it because of BY."""
 
     @property
     def status(self) -> EnhancedStatusCode:
         """The status for notifications: the reply's own, or the general one of its first digit (RFC 3463 §3.1)."""
+        if self.is_overdue:
+            return EnhancedStatusCode(5 if self.fate.is_final else 4, 4, 7)  # RFC 2852 §4.1.3
         if self.fate is Fate.EXPIRED:
             return EnhancedStatusCode(4, 4, 7)  # RFC 3463 §3.5: delivery time expired
         klass = 2 if self.reply.is_positive else 5 if self.fate.is_final else 4
@@ -47,6 +54,6 @@ class Outcome:
             return EnhancedStatusCode(klass, self.reply.status.subject, self.reply.status.detail)
         return EnhancedStatusCode(klass, 0, 0)
 
-    def aged(self) -> Outcome:
-        """The same, the time of the recipient being over."""
-        return replace(self, fate=Fate.EXPIRED)
+    def aged(self, *, is_overdue: bool = False) -> Outcome:
+        """The same, the time of the recipient being over, or that of BY."""
+        return replace(self, fate=Fate.EXPIRED, is_overdue=is_overdue)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from estafeta.agents.outbound.outcome import Outcome
 from estafeta.agents.outbound.plan import Trouble
 from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.mail.reply import EnhancedStatusCode, Reply
-from estafeta.routing.destinations import Destination, DestinationKind
+from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.store.records import (
     EntryKind,
     Fate,
@@ -56,7 +57,13 @@ def _settlement(outcome: Outcome, schedule: Schedule, now: float) -> Settlement:
         next_at,
         schedule.review_at(recipient),
         is_delay_told=recipient.is_delay_told,
+        is_by_told=recipient.is_by_told,
     )
+
+
+def waits_for_time(destination: str) -> bool:
+    """Whether what waits there is held until its time comes."""
+    return destination == LATER
 
 
 def waits_for_call(destination: str) -> bool:
@@ -64,23 +71,29 @@ def waits_for_call(destination: str) -> bool:
     return destination.startswith("on-") and Destination.parse(destination).kind is DestinationKind.ON_DEMAND
 
 
-def reviewed(outcomes: Sequence[Outcome], schedule: Schedule, told: Collection[RecipientId]) -> tuple[Settlement, ...]:
-    """The rows of recipients that were looked at; `told`: those whose sender hears of it."""
+def reviewed(outcomes: Sequence[Outcome], schedule: Schedule, now: float) -> tuple[Settlement, ...]:
+    """The rows of recipients that were looked at; what was due for a notice is not due again, told or not."""
     rows = []
     for outcome in outcomes:
         recipient = outcome.recipient
         if outcome.fate is not Fate.DEFERRED:
             rows.append(Settlement(recipient.recipient_id, outcome.fate))
             continue
+        looked_at = replace(
+            recipient,
+            is_delay_told=recipient.is_delay_told or schedule.is_delay_due(recipient, now),
+            is_by_told=recipient.is_by_told or outcome.is_overdue,
+        )
         rows.append(
             Settlement(
                 recipient.recipient_id,
                 outcome.fate,
                 None,
                 recipient.next_attempt_at,
-                schedule.expires_at(recipient),
+                schedule.review_at(looked_at),
                 counts_as_attempt=False,
-                is_delay_told=recipient.is_delay_told or recipient.recipient_id in told,
+                is_delay_told=looked_at.is_delay_told,
+                is_by_told=looked_at.is_by_told,
             )
         )
     return tuple(rows)
@@ -152,7 +165,7 @@ def review_entry(
     for outcome, row in zip(outcomes[:MAX_TOLD], rows[:MAX_TOLD], strict=True):
         fact = _told(outcome, row)
         if outcome.fate is Fate.DEFERRED and outcome.recipient.recipient_id in told:
-            fact["told"] = "the sender was told of the delay"
+            fact["told"] = f"the sender was told {'that its time is over' if outcome.is_overdue else 'of the delay'}"
         recipients.append(fact)
     return _entry(facts, message, recipients, outcomes, at=at, ended="looked at", seconds=0.0)
 

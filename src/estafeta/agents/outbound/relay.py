@@ -6,7 +6,7 @@ recipient is a value; nothing that a host does is an exception here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -17,11 +17,12 @@ from estafeta.agents.outbound.plan import Plan, Planner, Stop, Trouble
 from estafeta.agents.outbound.pool import Connection, Pool
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.agents.outbound.tls_reporting import TlsReporter
-from estafeta.agents.outbound.under_way import UnderWay
+from estafeta.agents.outbound.under_way import OutOfTime, UnderWay
 from estafeta.client import ClientTimeouts, RecipientReply, SmtpClient, TransactionBroken, WireContent
 from estafeta.mail.downgrade import CannotDowngrade
-from estafeta.mail.envelope import Recipient
+from estafeta.mail.envelope import Notify, Recipient
 from estafeta.mail.reply import Reply
+from estafeta.mail.report import Relaying
 from estafeta.net.errors import DeadlinePassed, NetError
 from estafeta.routing.destinations import Destination
 from estafeta.routing.security import Security
@@ -73,7 +74,12 @@ class Relay:
         pool: Pool,
         hello: str,
         reporter: TlsReporter,
+        clock: Callable[[], float],
+        tunnels: Callable[[str], bool] = lambda domain: False,
     ) -> None:
+        """`tunnels` says of a domain whether its hosts are told priorities in the header (RFC 6758)."""
+        self._clock = clock
+        self._tunnels = tunnels
         self._planner = planner
         self._pool = pool
         self._reporter = reporter
@@ -94,7 +100,7 @@ class Relay:
         if not plan.stops:
             return _without_hosts(plan, job, requires_tls=requires_tls)
         attempt = Attempt(troubles=list(plan.troubles), is_dead=True)
-        under_way = UnderWay(job, content)
+        under_way = UnderWay(job, content, self._clock, is_tunnelled=self._tunnels(destination.name))
         has_asked_all = True
         for number, stop in enumerate(self._planner.in_order(plan.stops), 1):
             try:
@@ -117,7 +123,7 @@ class Relay:
 
     async def over(self, client: SmtpClient, facts: HostFacts, job: Job, content: bytes) -> Attempt:
         """Try the job's recipients on a connection that is there already: roles were turned on it."""
-        under_way = UnderWay(job, content)
+        under_way = UnderWay(job, content, self._clock)
         await self._transact(client, facts, under_way)
         return Attempt(under_way.outcomes([], has_asked_all=True), is_dead=not client.is_open)
 
@@ -173,26 +179,32 @@ class Relay:
         takes_dsn = client.capabilities is not None and client.capabilities.has("DSN")
         try:
             content = await under_way.content_for(client)
-            sender = under_way.sender(len(content))
+            by = under_way.deliver_by(client)
+            sender = under_way.sender(len(content), by)
+            relaying = under_way.relaying(client)
             wire_content = WireContent(content)  # its lines were looked at when it came in
             try:
-                result = await client.send(sender, _envelope(recipients), wire_content)
+                result = await client.send(sender, _envelope(recipients, relaying), wire_content)
             except ExtensionMissing as missing:
                 others = [each for each in recipients if each.forward_path.address.is_ascii]
                 if missing.keyword != "SMTPUTF8" or not 0 < len(others) < len(recipients):
                     raise
                 under_way.lack(_NO_UTF8, facts)
                 recipients = others
-                result = await client.send(sender, _envelope(recipients), wire_content)
+                result = await client.send(sender, _envelope(recipients, relaying), wire_content)
         except TransactionBroken as broken:
             is_silent = not broken.replies and broken.stage in _BEFORE_ALL
             if is_kept and is_silent and not isinstance(broken.__cause__, DeadlinePassed):
                 return _Heard.STALE, False
-            under_way.take(_answered(recipients, broken.replies), facts, success=success, takes_dsn=takes_dsn)
+            answered = _answered(recipients, broken.replies)
+            under_way.take(answered, facts, success=success, takes_dsn=takes_dsn, relaying=relaying)
             under_way.is_uncertain = under_way.is_uncertain or broken.is_after_final_dot
             stage = "" if broken.stage is None else broken.stage.value
             under_way.break_off(_of(recipients, broken.undecided), _broken(facts, broken), facts, stage)
             return (_Heard.NOTHING if is_silent else _Heard.ANSWERED), False
+        except OutOfTime as refusal:
+            under_way.refuse(refusal, facts)
+            return _Heard.ANSWERED, False
         except CannotDowngrade:
             under_way.lack(_NO_8BIT, facts)
             return _Heard.ANSWERED, False
@@ -209,11 +221,21 @@ class Relay:
         if is_kept and not client.is_open and all(map(_is_leave_taking, result.replies)):
             return _Heard.STALE, False
         answered = _answered(recipients, result.replies)
-        return _Heard.ANSWERED, under_way.take(answered, facts, success=success, takes_dsn=takes_dsn)
+        is_cut_short = under_way.take(answered, facts, success=success, takes_dsn=takes_dsn, relaying=relaying)
+        return _Heard.ANSWERED, is_cut_short
 
 
-def _envelope(recipients: Sequence[QueuedRecipient]) -> list[Recipient]:
-    return [Recipient(each.forward_path, each.notify, each.original) for each in recipients]
+def _envelope(recipients: Sequence[QueuedRecipient], relaying: Relaying) -> list[Recipient]:
+    if relaying is not Relaying.UNTIMED:
+        return [Recipient(each.forward_path, each.notify, each.original) for each in recipients]
+    return [Recipient(each.forward_path, _with_delay(each.notify), each.original) for each in recipients]
+
+
+def _with_delay(notify: frozenset[Notify] | None) -> frozenset[Notify]:
+    """What the next host is to tell of, which does not know of the time of BY (RFC 2852 §4.1.4.2)."""
+    if notify is None:
+        return frozenset((Notify.FAILURE, Notify.DELAY))
+    return notify if Notify.NEVER in notify else notify | {Notify.DELAY}
 
 
 def _answered(

@@ -21,6 +21,7 @@ from estafeta.store.records import (
     Acceptance,
     DestinationState,
     HolderId,
+    Instant,
     JournalEntry,
     RecipientId,
     Settlement,
@@ -58,6 +59,8 @@ class Settled:
     block: DestinationState | None = None
     clear: str | None = None
     """A destination that takes mail again."""
+    review_at: Instant | None = None
+    """When somebody must look at what is put off here, to the second."""
     leaving: int = 0
     """Recipients that are out of memory when it is written."""
 

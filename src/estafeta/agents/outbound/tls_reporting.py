@@ -219,6 +219,8 @@ class TlsReporter:
 
     # Reporting
 
+    # Not done of RFC 8460 §3: reports by mail are not signed.
+    # Departs from RFC 8460: sessions that carry reports are counted too.
     async def report(self) -> int:
         """Send the reports that are due and not sent yet; gives how many were. To be called every hour or so.
 

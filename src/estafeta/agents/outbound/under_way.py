@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import floor
 
 from estafeta.agents.outbound.lane import Job
 from estafeta.agents.outbound.outcome import HostFacts, Outcome
 from estafeta.agents.outbound.plan import Trouble
 from estafeta.client import RecipientReply, SmtpClient
 from estafeta.mail.downgrade import to_seven_bit
-from estafeta.mail.envelope import Body, Octets, Sender
+from estafeta.mail.envelope import Body, DeliverBy, Octets, Sender
+from estafeta.mail.priority import with_priority
 from estafeta.mail.reply import Reply
+from estafeta.mail.report import Relaying
 from estafeta.store.records import Fate, QueuedRecipient
 from estafeta.wire.smtp.dialogue import Verb
+from estafeta.wire.smtp.extensions.deliver_by import least_time
 
+_MOST_SECONDS = 999_999_999  # RFC 2852 §4
+_TOO_LATE = Reply.of(554, "it could not be delivered in the time that its sender gave it", "5.4.7")
+_UNTIMED = Reply.of(554, "the next host does not take a time for delivery (DELIVERBY)", "5.3.3")
+_TOO_SHORT = Reply.of(554, "the next host wants more time for delivery than is left (DELIVERBY)", "5.4.7")
 _TOO_MANY = (452, 552)
 """RFC 5321 §4.5.3.1.10: 452, and 552 of those who follow RFC 821."""
+
+
+class OutOfTime(Exception):
+    """A host must not be given the message, for the time in which it is to be delivered (RFC 2852 §4.1.4.1)."""
+
+    def __init__(self, reply: Reply, *, is_overdue: bool) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.is_overdue = is_overdue
 
 
 class UnderWay:
     """One attempt's knowledge of its recipients."""
 
-    def __init__(self, job: Job, content: bytes) -> None:
+    def __init__(self, job: Job, content: bytes, clock: Callable[[], float], *, is_tunnelled: bool = False) -> None:
+        """`is_tunnelled`: hosts without MT-PRIORITY are told the priority in the header (RFC 6758)."""
         self.job = job
         self._content = content
+        self._clock = clock
+        self._is_tunnelled = is_tunnelled
+        self._labelled: bytes | None = None
         self._seven_bit: bytes | None = None
         self.remaining: list[QueuedRecipient] = list(job.recipients)
         """Those that are to be sent still, to the next host."""
@@ -34,27 +55,79 @@ class UnderWay:
         self.is_uncertain = False
         """A host may have the message though it did not say so: no other is asked now."""
 
-    def sender(self, size: int) -> Sender:
-        """The envelope's first half, for a content of so many octets."""
+    def sender(self, size: int, by: DeliverBy | None = None) -> Sender:
+        """The envelope's first half, for a content of so many octets; `by`: what is left of its time."""
         message = self.job.message
         return Sender(
             message.reverse_path,
             size=Octets(size),
-            body=Body.EIGHT_BIT if message.body == Body.EIGHT_BIT and self._seven_bit is None else None,
+            body=Body(message.body) if message.body in (Body.EIGHT_BIT, Body.BINARY) and not self._seven_bit else None,
             smtputf8=message.smtputf8,
             ret=message.ret,
             envid=message.envid,
             requires_tls=message.requires_tls and not message.reverse_path.is_null,
+            deliver_by=by,
+            priority=message.priority,  # RFC 6710 §4.2 (1)
         )
 
+    def deliver_by(self, client: SmtpClient) -> DeliverBy | None:
+        """What is left of the time of BY, for MAIL to this host; raises OutOfTime."""
+        by = self.job.message.deliver_by
+        if by is None:
+            return None
+        left = floor(by.at - self._clock())  # RFC 2852 §4.1.4: as near to MAIL as can be
+        left = max(-_MOST_SECONDS, min(left, _MOST_SECONDS))
+        words = client.capabilities.keywords.get("DELIVERBY") if client.capabilities is not None else None
+        if by.returns:
+            if left < 1:
+                raise OutOfTime(_TOO_LATE, is_overdue=True)
+            if words is None and not client.is_lmtp:  # RFC 2852 §4.1.4.1; LMTP delivers at once
+                raise OutOfTime(_UNTIMED, is_overdue=False)
+            if words is not None and left < least_time(words):
+                raise OutOfTime(_TOO_SHORT, is_overdue=False)
+            if words is None:
+                return None
+        return DeliverBy(left, by.mode, by.is_traced)
+
+    def relaying(self, client: SmtpClient) -> Relaying:
+        """What the sender must hear of it when this host takes the message."""
+        by = self.job.message.deliver_by
+        if by is None or client.is_lmtp:
+            return Relaying.PLAIN
+        is_known = client.capabilities is not None and client.capabilities.has("DELIVERBY")
+        if not (is_known or by.returns) and by.at > self._clock():  # RFC 2852 §4.1.4.2
+            return Relaying.UNTIMED
+        return Relaying.TRACED if by.is_traced else Relaying.PLAIN
+
+    def refuse(self, refusal: OutOfTime, facts: HostFacts) -> None:
+        """What remains is not for this host, nor for another one (RFC 2852 §7: none is looked for)."""
+        fate = Fate.EXPIRED if refusal.is_overdue else Fate.FAILED
+        for each in self.remaining:
+            self._last[each.recipient_id] = Outcome(
+                each, fate, refusal.reply, False, "MAIL", facts, is_overdue=refusal.is_overdue
+            )
+        self.remaining = []
+
     async def content_for(self, client: SmtpClient) -> bytes:
-        """The content as the host can take it; raises CannotDowngrade (RFC 6152 §3)."""
+        """The content as the host can take it; raises CannotDowngrade (RFC 6152 §3, RFC 3030 §3)."""
         capabilities = client.capabilities
-        if capabilities is None or capabilities.has("8BITMIME") or self._content.isascii():
-            return self._content
+        is_binary = self.job.message.body == Body.BINARY
+        content = self._told(client)
+        if capabilities is None:
+            return content
+        if capabilities.takes_binary if is_binary else capabilities.has("8BITMIME") or content.isascii():
+            return content
         if self._seven_bit is None:
-            self._seven_bit = await asyncio.to_thread(to_seven_bit, self._content)
+            self._seven_bit = await asyncio.to_thread(to_seven_bit, content, is_binary=is_binary)
         return self._seven_bit
+
+    def _told(self, client: SmtpClient) -> bytes:
+        """The content with its priority, for a host that is not told it otherwise (RFC 6758 §3.3)."""
+        if not self._is_tunnelled or (client.capabilities is not None and client.capabilities.has("MT-PRIORITY")):
+            return self._content
+        if self._labelled is None:
+            self._labelled = with_priority(self._content, self.job.message.priority)
+        return self._labelled
 
     # What is heard.
 
@@ -65,6 +138,7 @@ class UnderWay:
         *,
         success: Fate,
         takes_dsn: bool,
+        relaying: Relaying = Relaying.PLAIN,
     ) -> bool:
         """Recipients' replies. Gives whether the host took some, and has no room for others in the same transaction."""
         has_taken = is_cut_short = False
@@ -80,7 +154,7 @@ class UnderWay:
             else:
                 fate = Fate.FAILED if reply.is_permanent else Fate.DEFERRED
             self._last[recipient.recipient_id] = Outcome(
-                recipient, fate, reply, not said.is_local, said.verb.value, facts, takes_dsn
+                recipient, fate, reply, not said.is_local, said.verb.value, facts, takes_dsn, relaying=relaying
             )
             if fate.is_final:
                 ended.add(recipient.recipient_id)

@@ -54,18 +54,23 @@ LIMIT 1;
 -- name: set_credentials
 -- The password hashes of an account, new or replaced.
 INSERT INTO credentials
-    (account_id, argon2, scram_salt, scram_iterations, scram_stored_key, scram_server_key)
-VALUES (:account_id, :argon2, :salt, :iterations, :stored_key, :server_key)
+    (account_id, argon2, scram_salt, scram_iterations, scram_stored_key, scram_server_key,
+    scram_sha_1_stored_key, scram_sha_1_server_key, cram_md5)
+VALUES (:account_id, :argon2, :salt, :iterations, :stored_key, :server_key, :stored_key_1, :server_key_1, :cram_md5)
 ON CONFLICT (account_id) DO UPDATE SET
     argon2 = excluded.argon2,
     scram_salt = excluded.scram_salt,
     scram_iterations = excluded.scram_iterations,
     scram_stored_key = excluded.scram_stored_key,
-    scram_server_key = excluded.scram_server_key;
+    scram_server_key = excluded.scram_server_key,
+    scram_sha_1_stored_key = excluded.scram_sha_1_stored_key,
+    scram_sha_1_server_key = excluded.scram_sha_1_server_key,
+    cram_md5 = excluded.cram_md5;
 
 -- name: find_credentials
 -- The password hashes behind an address.
-SELECT c.argon2, c.scram_salt, c.scram_iterations, c.scram_stored_key, c.scram_server_key
+SELECT c.argon2, c.scram_salt, c.scram_iterations, c.scram_stored_key, c.scram_server_key,
+    c.scram_sha_1_stored_key, c.scram_sha_1_server_key, c.cram_md5
 FROM addresses AS d JOIN credentials AS c ON c.account_id = d.account_id
 WHERE d.address = :address;
 

@@ -5,17 +5,34 @@
 -- An envelope under which a content goes on.
 INSERT INTO queued_messages
     (message_id, content_id, reverse_path, accepted_at, size, account, smtputf8, body, envid, ret, requires_tls,
-    priority, prefix)
+    priority, prefix, deliver_by_at, by_mode, hold, release_at)
 VALUES (:message_id, :content_id, :reverse_path, :accepted_at, :size, :account, :smtputf8, :body, :envid, :ret,
-    :requires_tls, :priority, :prefix);
+    :requires_tls, :priority, :prefix, :deliver_by_at, :by_mode, :hold, :release_at);
 
 -- name: add_recipient
 -- One recipient of it, as it is given.
 INSERT INTO queued_recipients
     (recipient_id, message_id, forward_path, destination, original, notify, status, priority, attempts,
-    next_attempt_at, review_at, is_delay_told, last_reply, holder_id)
+    next_attempt_at, review_at, is_delay_told, is_by_told, last_reply, holder_id)
 VALUES (:recipient_id, :message_id, :forward_path, :destination, :original, :notify, :status, :priority, :attempts,
-    :next_attempt_at, :review_at, :is_delay_told, :last_reply, :holder_id);
+    :next_attempt_at, :review_at, :is_delay_told, :is_by_told, :last_reply, :holder_id);
+
+-- name: is_queued
+-- Whether a message waits for a forward-path at a destination already.
+SELECT 1 FROM queued_recipients
+WHERE message_id = :message_id AND forward_path = :forward_path AND destination = :destination;
+
+-- name: release_message
+-- A message leaves before its time.
+UPDATE queued_messages SET release_at = :now WHERE message_id = :message_id AND release_at > :now;
+
+-- name: count_held
+-- How many messages of an account are held until later.
+SELECT count(*) FROM queued_messages WHERE account = :account AND hold IS NOT NULL AND release_at > :now;
+
+-- name: next_review
+-- When the first is to be looked at.
+SELECT min(review_at) FROM queued_recipients WHERE holder_id IS NULL AND status <> 'held';
 
 -- name: recipients
 -- Queued recipients, the oldest first.
@@ -163,8 +180,8 @@ WHERE recipient_id IN (:ids) AND holder_id = :holder;
 
 -- name: defer
 -- A recipient waits for its next attempt, unclaimed; held ones stay held. Many of these are written as one statement.
-WITH later (recipient_id, attempts, next_attempt_at, review_at, last_reply, is_delay_told) AS (
-    VALUES (:recipient_id, :attempts, :next_attempt_at, :review_at, :last_reply, :is_delay_told)
+WITH later (recipient_id, attempts, next_attempt_at, review_at, last_reply, is_delay_told, is_by_told) AS (
+    VALUES (:recipient_id, :attempts, :next_attempt_at, :review_at, :last_reply, :is_delay_told, :is_by_told)
 )
 UPDATE queued_recipients SET
     status = CASE
@@ -175,6 +192,7 @@ UPDATE queued_recipients SET
     review_at = coalesce(later.review_at, queued_recipients.review_at, later.next_attempt_at),
     last_reply = coalesce(later.last_reply, queued_recipients.last_reply),
     is_delay_told = CASE WHEN later.is_delay_told = 1 THEN 1 ELSE queued_recipients.is_delay_told END,
+    is_by_told = CASE WHEN later.is_by_told = 1 THEN 1 ELSE queued_recipients.is_by_told END,
     holder_id = NULL
 FROM later WHERE queued_recipients.recipient_id = later.recipient_id;
 

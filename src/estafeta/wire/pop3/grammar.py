@@ -6,6 +6,7 @@ import re
 
 # RFC 2449 §3: command = keyword *(SP param) CRLF; keyword = 3*4VCHAR. The argument keeps its blanks, because
 # a password may begin or end with one; each other command lets them pass, as clients send them.
+# Departs from RFC 1939 §3: blanks at the end of a command, and more than one between arguments, are let pass.
 _COMMAND = re.compile(rb"([A-Za-z0-9]{3,4})(?: (.*))?", re.DOTALL)
 # RFC 1939 §4: message-numbers are in base 10. Ten digits hold any number that a maildrop can have.
 _NUMBER = re.compile(rb"[0-9]{1,10}")

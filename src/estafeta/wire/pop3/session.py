@@ -25,6 +25,7 @@ class Code(StrEnum):
     LOGIN_DELAY = "LOGIN-DELAY"
     AUTH = "AUTH"
     SYS_TEMP = "SYS/TEMP"
+    # Not done of RFC 3206 §4: SYS/PERM is never given, for what fails here may be mended.
     SYS_PERM = "SYS/PERM"
     UTF8 = "UTF8"
 

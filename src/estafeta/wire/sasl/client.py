@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 import scramp
 
+from estafeta.wire.sasl.cram import CramClient
 from estafeta.wire.sasl.messages import BINDING_TYPE
 from estafeta.wire.sasl.steps import LOGIN, PLAIN, SaslError
 
@@ -54,7 +55,9 @@ def client_mechanism(
             return _PlainClient(identity, password)
         case "LOGIN":
             return _LoginClient(identity, password)
-        case "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" as scram:
+        case "CRAM-MD5":
+            return CramClient(identity, password)
+        case "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" | "SCRAM-SHA-1" as scram:
             return _ScramClient(scram, identity, password, nonce, channel_binding)
     raise SaslError(f"unknown mechanism {name!r}")
 

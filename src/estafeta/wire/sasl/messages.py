@@ -14,6 +14,7 @@ from estafeta.wire.sasl.steps import SaslError
 # Longer than any identity or password a person has, short enough that hashing it costs nothing.
 MAX_FIELD: Final = 1024
 # RFC 5929 §4; the only type of channel binding that TLS 1.3 shares with TLS 1.2.
+# Not done of RFC 5929 §3: tls-unique, which TLS 1.3 does not have.
 BINDING_TYPE: Final = "tls-server-end-point"
 
 

@@ -9,6 +9,9 @@ from typing import Any, Final, Protocol
 
 import scramp
 
+from estafeta.wire.sasl.bearer import BearerServer
+from estafeta.wire.sasl.cram import CramServer
+from estafeta.wire.sasl.external import ExternalServer
 from estafeta.wire.sasl.messages import BINDING_TYPE, BadMessage, ClientFirst, prepared
 from estafeta.wire.sasl.steps import (
     LOGIN,
@@ -46,21 +49,30 @@ class ServerMechanism(Protocol):
         """Go on after FetchKeys. Made-up keys need 12 octets of salt and 4096 iterations too."""
 
 
-def server_mechanism(name: str, *, nonce: str, channel_binding: bytes | None) -> ServerMechanism:
+def server_mechanism(
+    name: str, *, nonce: str, channel_binding: bytes | None, certified: str | None = None
+) -> ServerMechanism:
     """Begin the server's side of an exchange.
 
     `nonce`: printable ASCII without comma, new and not to be guessed each time. `channel_binding`: the
     tls-server-end-point data (RFC 5929 §4) whenever -PLUS is offered on this connection, also for the
-    plain SCRAM, so that one who hid our -PLUS from the client is found out. Raises SaslError for a
-    name that is not known, and for -PLUS without channel binding.
+    plain SCRAM, so that one who hid our -PLUS from the client is found out. `certified`: whom the client's
+    certificate names, for EXTERNAL. Raises SaslError for a name that is not known, for -PLUS without channel
+    binding, and for EXTERNAL without a certificate.
     """
     match name.upper():
         case "PLAIN":
             return _PlainServer()
         case "LOGIN":
             return _LoginServer()
-        case "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" as scram:
+        case "SCRAM-SHA-256" | "SCRAM-SHA-256-PLUS" | "SCRAM-SHA-1" as scram:
             return _ScramServer(scram, nonce, channel_binding)
+        case "CRAM-MD5":
+            return CramServer(nonce)
+        case "OAUTHBEARER" | "XOAUTH2" as bearer:
+            return BearerServer(bearer)
+        case "EXTERNAL" if certified is not None:
+            return ExternalServer(certified)
     raise SaslError(f"unknown mechanism {name!r}")
 
 

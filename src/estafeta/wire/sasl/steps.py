@@ -7,13 +7,21 @@ from typing import Final, TypeAlias
 
 SCRAM_SHA_256_PLUS: Final = "SCRAM-SHA-256-PLUS"
 SCRAM_SHA_256: Final = "SCRAM-SHA-256"
+SCRAM_SHA_1: Final = "SCRAM-SHA-1"
 PLAIN: Final = "PLAIN"
 LOGIN: Final = "LOGIN"
+CRAM_MD5: Final = "CRAM-MD5"
+OAUTHBEARER: Final = "OAUTHBEARER"
+XOAUTH2: Final = "XOAUTH2"
+EXTERNAL: Final = "EXTERNAL"
 
-MECHANISMS: Final = (SCRAM_SHA_256_PLUS, SCRAM_SHA_256, PLAIN, LOGIN)
-"""All that are known here, the best first."""
+# Not done of RFC 4422 §3.7: security layers; TLS is in their place.
+MECHANISMS: Final = (SCRAM_SHA_256_PLUS, SCRAM_SHA_256, SCRAM_SHA_1, PLAIN, LOGIN, CRAM_MD5)
+"""All that take a password, the best first."""
 SERVER_MECHANISMS: Final = MECHANISMS
 """What a server can offer, the best first."""
+TOKEN_MECHANISMS: Final = (OAUTHBEARER, XOAUTH2)
+"""Those that take a bearer token of OAuth 2.0, the best first."""
 
 
 class SaslError(Exception):
@@ -54,6 +62,39 @@ class FetchKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchCramKeys:
+    """Fetch the keys of CRAM-MD5 of the identity, or make up such that fit none, then call `cram_keys_found`."""
+
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckToken:
+    """Find out whose token it is, then call `token_checked`.
+
+    `authorization` is whom the client wants to act for, empty when for whom the token names. The token is empty when
+    the client only asks which one it needs (RFC 7628 §4.3).
+    """
+
+    authorization: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"CheckToken({self.authorization!r}, token=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCertificate:
+    """The client's certificate named the identity, and no more is to come; the owner decides.
+
+    `authorization` is whom the client wants to act for, empty when for itself.
+    """
+
+    identity: str
+    authorization: str
+
+
+@dataclass(frozen=True, slots=True)
 class Success:
     """The client is who it says. `octets` are additional data for a protocol whose success reply can carry
     some; SMTP, POP3 and IMAP cannot (RFC 4422 §3.6), so the mechanisms here send theirs as a last challenge.
@@ -74,4 +115,6 @@ class Failure:
     is_malformed: bool = False
 
 
-Step: TypeAlias = Challenge | CheckPassword | FetchKeys | Success | Failure
+Step: TypeAlias = (
+    Challenge | CheckPassword | FetchKeys | FetchCramKeys | CheckToken | CheckCertificate | Success | Failure
+)

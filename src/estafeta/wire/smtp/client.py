@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from estafeta.mail.envelope import Recipient, Sender
+from estafeta.mail.xtext import to_xtext
 from estafeta.wire.errors import ExtensionMissing, LocalProtocolError
 from estafeta.wire.sasl import ClientMechanism
 from estafeta.wire.smtp.client_session import Answer, ClientSession
@@ -228,6 +229,18 @@ class ClientEngine(ClientSession):
         """TURN: turn the roles (RFC 821 §3.8)."""
         return self._command(Verb.TURN)
 
+    def xclient(self, told: Mapping[str, str | None]) -> bytes:
+        """XCLIENT: say for which client we speak; after a positive reply EHLO must follow (Postfix XCLIENT_README).
+
+        The attributes by their names (NAME, ADDR, PORT, PROTO, HELO, LOGIN, DESTADDR, DESTPORT); None for what is
+        not known. An IPv6 address is written as it is.
+        """
+        return self._tell(Verb.XCLIENT, told)
+
+    def xforward(self, told: Mapping[str, str | None]) -> bytes:
+        """XFORWARD: say where the next message came from (Postfix XFORWARD_README); also IDENT and SOURCE."""
+        return self._tell(Verb.XFORWARD, told)
+
     def quit(self) -> bytes:
         """QUIT; legal until DATA is taken."""
         return self._command(Verb.QUIT)
@@ -260,6 +273,24 @@ class ClientEngine(ClientSession):
         octets = _line(f"{verb.value} {argument}" if argument else verb.value)
         self._waiting.append((_COMMANDS[verb], None, self._answered))
         return octets
+
+    def _tell(self, verb: Verb, told: Mapping[str, str | None]) -> bytes:
+        self._need(verb.value, "to speak for others")
+        assert self.capabilities is not None
+        offered = self.capabilities.keywords[verb.value]
+        words = []
+        for name, value in told.items():
+            if name.upper() not in offered:
+                raise ExtensionMissing(f"{verb} {name.upper()}", f"{name} of a client")
+            if value is None:
+                words.append(f"{name.upper()}=[UNAVAILABLE]")
+            else:
+                prefix = "IPV6:" if name.upper() in ("ADDR", "DESTADDR") and ":" in value else ""
+                words.append(f"{name.upper()}={to_xtext(prefix + value)}")
+        argument = " ".join(words)
+        if not words or len(verb) + len(argument) + len(" \r\n") > _MAX_COMMAND:
+            raise LocalProtocolError(f"{verb} with nothing to tell, or too much")
+        return self._command(verb, argument)
 
     def _lookup(self, verb: Verb, text: str) -> bytes:
         if not text.isascii():

@@ -175,6 +175,10 @@ class ClientSession:
                 if reply.is_positive:
                     self.has_turned = True
                     self._close()
+            case Verb.XCLIENT:
+                if reply.is_positive:  # another session has begun: EHLO must follow
+                    self.capabilities = None
+                    self.is_authenticated = False
             case Verb.QUIT:
                 self._close()
 

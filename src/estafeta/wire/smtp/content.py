@@ -13,7 +13,7 @@ FINAL_DOT: Final = b".\r\n"
 
 @dataclass(frozen=True, slots=True)
 class WireContent:
-    """Content whose lines end in CRLF and that has no other CR or LF (RFC 5321 §2.3.8).
+    """Content whose lines end in CRLF and that has no other CR or LF, and no NUL (RFC 5321 §2.3.8, §4.1.1.4).
 
     `of` looks at each line. Who knows it, of content that came in by SMTP, makes the value without.
     """
@@ -25,6 +25,8 @@ class WireContent:
         """Raises LocalProtocolError."""
         if not is_wire_form(octets):
             raise LocalProtocolError("bare CR or LF in content")
+        if b"\0" in octets:  # servers exist that drop it, and what is left may be a final dot
+            raise LocalProtocolError("NUL in content")
         return WireContent(octets)
 
 

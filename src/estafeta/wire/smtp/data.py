@@ -1,4 +1,6 @@
-"""Mail data between 354 and the final dot: dot transparency and strict line ends (RFC 5321 §4.5.2, §2.3.8).
+"""What arrives that is no commands: mail data up to the final dot, chunks, and octets that nobody wants.
+
+Mail data has dot transparency and strict line ends (RFC 5321 §4.5.2, §2.3.8); chunks are counted (RFC 3030 §2).
 
 Only CRLF "." CRLF ends the data. What another server might take for the end (LF "." LF and its kin, the
 seed of SMTP smuggling) is a fault. The work is done on whole runs of octets; up to four octets that may
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from estafeta.mail.reply import Reply
 from estafeta.wire.octets import ReceiveBuffer
 
 _END = b"\r\n.\r\n"
@@ -17,12 +20,13 @@ _FALSE_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
 
 
 class DataFault(StrEnum):
-    """Why mail data cannot be taken; the first one found counts."""
+    """Why mail data cannot be taken; where both are, the first one here counts, wherever the octets are cut."""
 
     BARE_LINE_END = "bare CR or LF in mail data"
     NUL = "NUL in mail data"
 
 
+# Departs from RFC 5321 §4.5.3.1.6: a line of mail data may be of any length within the message's size.
 class DataReader:
     """Reads one transaction's mail data out of the receive buffer."""
 
@@ -63,11 +67,12 @@ class DataReader:
     def _run(self, octets: bytes) -> bytes:
         line_ends = octets.count(b"\r\n")
         if octets.count(b"\n") != line_ends or octets.count(b"\r") != line_ends:
-            self.fault = self.fault or DataFault.BARE_LINE_END
+            self.fault = DataFault.BARE_LINE_END
         if self.fault is not None:
             window = self._last + octets
             self.has_false_end |= any(false_end in window for false_end in _FALSE_ENDS)
-        self._last = octets[-3:]
+        self._last = octets[-3:] if len(octets) > 2 else (self._last + octets)[-3:]
+        # Departs from RFC 5321 §4.1.1.4: a NUL is refused in mail data, and in commands too (500).
         if b"\0" in octets:
             self.fault = self.fault or DataFault.NUL
         if not octets.isascii():
@@ -80,3 +85,75 @@ class DataReader:
         self._is_start = False
         self.size += len(octets)
         return octets
+
+
+class ChunkReader:
+    """Reads one transaction's content out of chunks, as it stands (RFC 3030 §2)."""
+
+    __slots__ = ("_ends_in_cr", "_left", "fault", "has_8bit", "is_binary", "is_last", "is_refused", "size")
+
+    def __init__(self, *, is_binary: bool) -> None:
+        self.is_binary = is_binary
+        """BODY=BINARYMIME: lines mean nothing, and any octet is allowed (RFC 3030 §3)."""
+        self._left = 0
+        self._ends_in_cr = False
+        self.is_last = False
+        """The chunk at hand is the last one."""
+        self.is_refused = False
+        """A chunk was refused: no other may follow (RFC 3030 §2)."""
+        self.size = 0
+        self.has_8bit = False
+        self.fault: DataFault | None = None
+
+    def begin(self, size: int, *, is_last: bool) -> None:
+        """A chunk of so many octets follows."""
+        self._left = size
+        self.is_last = is_last
+
+    @property
+    def is_complete(self) -> bool:
+        """The chunk at hand was read."""
+        return self._left == 0
+
+    def take(self, buffer: ReceiveBuffer) -> bytes:
+        """The run of content that can be taken now; empty when there is none."""
+        octets = buffer.take(self._left)
+        self._left -= len(octets)
+        self.size += len(octets)
+        if not octets.isascii():
+            self.has_8bit = True
+        if not self.is_binary and self.fault is not DataFault.BARE_LINE_END:
+            self._check(octets)
+        return octets
+
+    def _check(self, octets: bytes) -> None:
+        """RFC 3030 §2: what is not declared as binary has lines, as mail data has."""
+        window = b"\r" + octets if self._ends_in_cr else octets
+        is_end = self.is_last and not self._left
+        self._ends_in_cr = window.endswith(b"\r") and not is_end
+        line_ends = window.count(b"\r\n")
+        if window.count(b"\n") != line_ends or window.count(b"\r") - self._ends_in_cr != line_ends:
+            self.fault = DataFault.BARE_LINE_END
+        elif b"\0" in window:
+            self.fault = DataFault.NUL
+
+
+class Skipper:
+    """Passes over the octets of a chunk that belongs to no transaction (RFC 3030 §2); `reply` is its answer then."""
+
+    __slots__ = ("_left", "reply", "verb")
+
+    def __init__(self, verb: str, size: int, reply: Reply) -> None:
+        self.verb = verb
+        self._left = size
+        self.reply = reply
+
+    @property
+    def is_complete(self) -> bool:
+        """All were passed over."""
+        return self._left == 0
+
+    def take(self, buffer: ReceiveBuffer) -> bytes:
+        """Pass over what has come."""
+        self._left -= len(buffer.take(self._left))
+        return b""

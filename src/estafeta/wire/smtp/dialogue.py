@@ -36,6 +36,8 @@ class Verb(StrEnum):
     ETRN = "ETRN"
     ATRN = "ATRN"
     TURN = "TURN"
+    XCLIENT = "XCLIENT"
+    XFORWARD = "XFORWARD"
     QUIT = "QUIT"
 
     __hash__ = str.__hash__  # Enum's own is written in Python, and verbs are looked up for each command
@@ -83,6 +85,8 @@ LEGAL: Final[dict[Verb, frozenset[Phase]]] = {
     Verb.ETRN: frozenset({Phase.READY}),
     Verb.ATRN: frozenset({Phase.READY}),
     Verb.TURN: frozenset({Phase.READY}),
+    Verb.XCLIENT: frozenset({Phase.READY}),
+    Verb.XFORWARD: frozenset({Phase.READY}),
     Verb.QUIT: frozenset({Phase.GREETED, Phase.READY, Phase.TRANSACTION, Phase.CHUNKS, Phase.SENT}),
 }
 

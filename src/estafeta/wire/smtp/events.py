@@ -1,4 +1,7 @@
-"""What the server engine tells its owner: one event for each command, each to be answered with a reply."""
+"""What the server engine tells its owner: one event for each command, each to be answered with a reply.
+
+Only Bdat and Content are not answered.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +40,34 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Bdat:
+    """BDAT: a chunk of so many octets follows (RFC 3030 §2). Not answered: its end is."""
+
+    size: int
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
-    """A run of mail data, dots removed. The only event that is not answered."""
+    """A run of content, dots removed. Not answered."""
 
     octets: bytes
 
 
 @dataclass(frozen=True, slots=True)
+class EndOfChunk:
+    """The end of a chunk that is not the last one."""
+
+    size: int
+    """Octets of the content so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndOfData:
-    """The final dot. Answered once, or with LMTP once for each accepted recipient (`answer_each`)."""
+    """The final dot, or the end of the last chunk.
+
+    Answered once, or with LMTP once for each accepted recipient (`answer_each`).
+    """
 
     size: int
     has_8bit: bool
@@ -135,6 +157,20 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Xclient:
+    """XCLIENT: the attributes by their names in capitals; None for what the proxy does not know."""
+
+    told: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Xforward:
+    """XFORWARD, with its attributes as XCLIENT has them."""
+
+    told: dict[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Faulty:
     """A command that is wrong in form or order. `reply` is the answer unless the owner has a stronger one.
 
@@ -151,7 +187,9 @@ Event = (
     | Mail
     | Rcpt
     | Data
+    | Bdat
     | Content
+    | EndOfChunk
     | EndOfData
     | FalseEndOfData
     | Rset
@@ -166,5 +204,7 @@ Event = (
     | Etrn
     | Atrn
     | Turn
+    | Xclient
+    | Xforward
     | Faulty
 )

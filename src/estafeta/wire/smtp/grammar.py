@@ -18,6 +18,7 @@ from estafeta.mail.address import (
     ReversePath,
     parse_domain,
 )
+from estafeta.mail.catalogue import syntax
 from estafeta.mail.reply import Reply
 
 
@@ -29,12 +30,15 @@ class Fault(Exception):
         self.reply = reply
 
 
+# Departs from RFC 5321 §4.5.3.1.3: paths of up to 512 octets are taken.
 MAX_PATH = 512  # RFC 5321 §4.5.3.1.3 says 256; long addresses of lists (VERP, SRS) pass it in the world
 
 # RFC 5321 §4.1.2: Path = "<" [ A-d-l ":" ] Mailbox ">"; the source route is read and ignored (§4.1.1.3).
 _PATH = re.compile(r'<(?:@[^<>":,@]+(?:,@[^<>":,@]+)*:)?((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>')
 # RFC 5321 §4.1.2: esmtp-param = esmtp-keyword ["=" esmtp-value]; RFC 6531 §3.3 adds UTF-8 to the value.
 _BLANKS = re.compile(r"[ \t]+")
+# What senders write that know no brackets: a local-part without quotes, or "postmaster", is the first word.
+_BARE = re.compile(rb"((?i:FROM|TO)) *: *([^\x00-\x20<>\x22\x7f]+)((?: .*)?)")
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*)(?:=([^\x00-\x20=\x7f]+))?")
 
 
@@ -48,27 +52,32 @@ class PathArgument:
     """Whether the path is; what a parameter may hold is for its reader to say."""
 
 
-def _bad(text: str, status: str) -> Fault:
-    return Fault(Reply.of(501, text, status))
-
-
 @lru_cache(maxsize=4096)
 def path_argument(argument: bytes, keyword: str) -> PathArgument:
     """Read `FROM:<path> [params]` or `TO:<path> [params]`; a space after the colon is let pass."""
     try:
         text = argument.decode("utf-8")
     except UnicodeDecodeError:
-        raise _bad("argument is not UTF-8", "5.5.2") from None
+        raise Fault(syntax.NOT_UTF8) from None
     colon = text.find(":")
     if text[:colon].strip().upper() != keyword or colon < 0:
-        raise _bad(f"syntax: {'MAIL' if keyword == 'FROM' else 'RCPT'} {keyword}:<address>", "5.5.4")
+        form = f"{'MAIL' if keyword == 'FROM' else 'RCPT'} {keyword}:<address>"
+        raise Fault(syntax.SYNTAX.with_(syntax=form))
+    # Departs from RFC 5321 §4.1.2: spaces behind the colon of MAIL and RCPT are let pass.
     rest = text[colon + 1 :].lstrip(" ")
     match = _PATH.match(rest)
     if match is None or (rest[match.end() :][:1] not in ("", " ")):
-        raise _bad(f"syntax: {keyword}:<address>, the address in angle brackets", "5.5.4")
+        raise Fault(syntax.PATH_WITHOUT_BRACKETS.with_(keyword=keyword))
     if match.end() > MAX_PATH:
-        raise _bad("path too long", "5.1.7" if keyword == "FROM" else "5.1.3")
+        bad = syntax.BAD_SENDER if keyword == "FROM" else syntax.BAD_RECIPIENT
+        raise Fault(bad.with_(reason="path too long"))
     return PathArgument(match[1], _parameters(rest[match.end() :]), match[0].isascii())
+
+
+def with_brackets(argument: bytes) -> bytes | None:
+    """`FROM:user@host SIZE=1` as `FROM:<user@host> SIZE=1`; None where it is something else."""
+    match = _BARE.fullmatch(argument)
+    return None if match is None else b"%b:<%b>%b" % match.groups()
 
 
 def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
@@ -78,10 +87,10 @@ def _parameters(text: str) -> tuple[tuple[str, str | None], ...]:
             continue
         match = _PARAMETER.fullmatch(word)
         if match is None:
-            raise _bad("bad parameter", "5.5.4")
+            raise Fault(syntax.PARAMETER_MALFORMED)
         keyword = match[1].upper()
         if keyword in parameters:
-            raise _bad(f"parameter {keyword} given twice", "5.5.4")
+            raise Fault(syntax.PARAMETER_TWICE.with_(keyword=keyword))
         parameters[keyword] = match[2]
     return tuple(parameters.items())
 
@@ -94,7 +103,7 @@ def reverse_path(text: str) -> ReversePath:
     try:
         return ReversePath(Address.parse(text))
     except AddressError as error:
-        raise _bad(str(error), "5.1.7") from None
+        raise Fault(syntax.BAD_SENDER.with_(reason=str(error))) from None
 
 
 @lru_cache(maxsize=4096)
@@ -105,20 +114,22 @@ def forward_path(text: str) -> ForwardPath:
     try:
         return ForwardPath(Address.parse(text))
     except AddressError as error:
-        raise _bad(str(error), "5.1.3") from None
+        raise Fault(syntax.BAD_RECIPIENT.with_(reason=str(error))) from None
 
 
+# Departs from RFC 5321 §4.1.1.1: any printable word is taken for the client's name.
+# Departs from RFC 6531 §3.7.1: a name in UTF-8 is taken too, and stands in Received.
 def hello_name(argument: bytes) -> str:
     """The client's name of itself: by RFC a domain or address literal, in the world any word."""
     words = argument.split()
     if not words:
-        raise _bad("syntax: EHLO hostname", "5.5.4")
+        raise Fault(syntax.SYNTAX.with_(syntax="EHLO hostname"))
     try:
         name = words[0].decode("utf-8")
     except UnicodeDecodeError:
-        raise _bad("name is not UTF-8", "5.5.4") from None
+        raise Fault(syntax.BAD_NAME) from None
     if len(name) > 255 or not name.isprintable():
-        raise _bad("bad name", "5.5.4")
+        raise Fault(syntax.BAD_NAME)
     return name
 
 
@@ -127,20 +138,20 @@ def question(argument: bytes, verb: str) -> tuple[str, bool]:
     try:
         text = argument.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise _bad("argument is not UTF-8", "5.5.2") from None
+        raise Fault(syntax.NOT_UTF8) from None
     # RFC 6531 §3.7.4.2: SMTPUTF8 as the last word allows UTF-8 in the reply.
     smtputf8 = text.upper().endswith(" SMTPUTF8")
     text = text[:-9].rstrip() if smtputf8 else text
     if not text:
-        raise _bad(f"{verb} needs an argument", "5.5.4")
+        raise Fault(syntax.NEEDS_ARGUMENT.with_(verb=verb))
     return text, smtputf8
 
 
-def domain_name(text: str, syntax: str) -> str:
-    """The name of a host or a domain, not a literal, in lower case and as A-labels."""
+def domain_name(text: str, form: str) -> str:
+    """The name of a host or a domain, not a literal, in lower case and as A-labels; `form` is the command's."""
     if not text or text.startswith("["):
-        raise _bad(syntax, "5.5.4")
+        raise Fault(syntax.SYNTAX.with_(syntax=form))
     try:
         return parse_domain(text)
     except AddressError as error:
-        raise _bad(str(error), "5.5.4") from None
+        raise Fault(syntax.BAD_DOMAIN.with_(reason=str(error))) from None

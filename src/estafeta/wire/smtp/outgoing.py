@@ -6,19 +6,21 @@ before anything is sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import TypeAlias
 
-from estafeta.mail.envelope import Notify, OriginalRecipient, Recipient, Sender
+from estafeta.mail.envelope import Body, ByMode, Recipient, Sender
 from estafeta.mail.reply import Reply
-from estafeta.mail.xtext import to_unitext, to_xtext
 from estafeta.wire.errors import ExtensionMissing, RemoteProtocolError
 from estafeta.wire.smtp.dialogue import Command
+from estafeta.wire.smtp.extensions import EXTENSIONS
+from estafeta.wire.smtp.extensions.deliver_by import least_time
 from estafeta.wire.smtp.replies import Capabilities
+from estafeta.wire.smtp.session import Fields
 
-# RFC 3461 §4.2
-_MAX_ORCPT: Final = 500
-_IN_ORDER: Final = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
+Write: TypeAlias = Callable[[Fields, bool], str | None]
 
 
 @dataclass(slots=True)
@@ -106,6 +108,16 @@ class OutgoingTransaction:
             self.is_taken = True
 
 
+@lru_cache(maxsize=256)
+def _writers(keywords: frozenset[str]) -> tuple[tuple[Write[Sender], ...], tuple[Write[Recipient], ...]]:
+    """Those of the parameters whose extensions were announced (RFC 3461 §5.2.2 (a): not where they were not)."""
+    known = [extension for extension in EXTENSIONS if extension.keyword in keywords]
+    return (
+        tuple(parameter.write for extension in known for parameter in extension.mail_parameters),
+        tuple(parameter.write for extension in known for parameter in extension.rcpt_parameters),
+    )
+
+
 def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool]:
     """What stands behind MAIL, and whether SMTPUTF8 is among it."""
     keywords = capabilities.keywords
@@ -113,45 +125,30 @@ def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool
     is_foreign = path.address is not None and not path.address.is_ascii
     if is_foreign and "SMTPUTF8" not in keywords:
         raise ExtensionMissing("SMTPUTF8", f"the address {path}")
-    text = f"FROM:<{path}>"
-    if sender.size is not None and "SIZE" in keywords:
-        text += f" SIZE={sender.size}"  # RFC 1870 §6
-    if sender.body is not None and "8BITMIME" in keywords:
-        text += f" BODY={sender.body.value}"  # RFC 6152 §2
+    if sender.body is Body.BINARY and not capabilities.takes_binary:
+        raise ExtensionMissing("BINARYMIME", "the content of the message")
+    if sender.requires_tls and "REQUIRETLS" not in keywords and not path.is_null:
+        raise ExtensionMissing("REQUIRETLS", "the message")  # RFC 8689 §5: a notification is not lost for it
+    if sender.hold is not None and "FUTURERELEASE" not in keywords:
+        raise ExtensionMissing("FUTURERELEASE", "the message")  # RFC 4865 §4.1 (1)
+    by = sender.deliver_by
+    if by is not None and by.mode is ByMode.RETURN:  # RFC 2852 §4.1.4.1
+        if "DELIVERBY" not in keywords or by.seconds < max(1, least_time(keywords["DELIVERBY"])):
+            raise ExtensionMissing("DELIVERBY", "the message")
     is_utf8 = (is_foreign or sender.smtputf8) and "SMTPUTF8" in keywords
-    if is_utf8:
-        text += " SMTPUTF8"  # RFC 6531 §3.4
-    if sender.auth is not None and "AUTH" in keywords:
-        text += f" AUTH={to_xtext(sender.auth) or '<>'}"  # RFC 4954 §5
-    if "DSN" in keywords:  # RFC 3461 §5.2.2 (a): not where it was not announced
-        if sender.ret is not None:
-            text += f" RET={sender.ret.value}"
-        if sender.envid:
-            text += f" ENVID={to_xtext(sender.envid)}"
-    if sender.requires_tls:
-        if "REQUIRETLS" in keywords:
-            text += " REQUIRETLS"  # RFC 8689 §2
-        elif not path.is_null:  # RFC 8689 §5: a notification is not lost for it
-            raise ExtensionMissing("REQUIRETLS", "the message")
+    text = f"FROM:<{path}>"
+    for write in _writers(capabilities.known)[0]:
+        parameter = write(sender, is_utf8)
+        if parameter is not None:
+            text += " " + parameter
     return text, is_utf8
 
 
 def rcpt_argument(recipient: Recipient, capabilities: Capabilities, *, is_utf8: bool) -> str:
     """What stands behind RCPT; `is_utf8`: MAIL said SMTPUTF8."""
     text = f"TO:<{recipient.forward_path}>"
-    if "DSN" in capabilities.keywords:
-        if recipient.notify:
-            text += " NOTIFY=" + ",".join(word.value for word in _IN_ORDER if word in recipient.notify)
-        if recipient.original is not None:
-            orcpt = _orcpt(recipient.original, is_utf8=is_utf8)
-            # In ASCII it can become longer than any server takes, and is not worth the recipient.
-            if len(orcpt) <= _MAX_ORCPT:
-                text += f" ORCPT={orcpt}"
+    for write in _writers(capabilities.known)[1]:
+        parameter = write(recipient, is_utf8)
+        if parameter is not None:
+            text += " " + parameter
     return text
-
-
-def _orcpt(original: OriginalRecipient, *, is_utf8: bool) -> str:
-    # RFC 3461 §5.2.1 (d): as it came; RFC 6533 §3: in ASCII where UTF-8 is not understood
-    kind, address = original.address_type, original.address
-    encoded = to_unitext(address, utf8=is_utf8) if kind.lower() == "utf-8" else to_xtext(address)
-    return f"{to_xtext(kind)};{encoded}"

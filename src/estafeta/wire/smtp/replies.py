@@ -14,18 +14,25 @@ from typing import Final
 
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.wire.errors import RemoteProtocolError
+from estafeta.wire.smtp.extensions import EXTENSIONS
+from estafeta.wire.smtp.extensions.limits import Limits
 
 # RFC 5321 §4.5.3.1.5 says 512; servers that explain a rejection with links and ids say more.
+# Departs from RFC 5321 §4.5.3.1.5: the client reads lines of up to 4096 octets.
 MAX_LINE: Final = 4096
 # Longer than any EHLO or HELP reply seen.
 MAX_LINES: Final = 200
 
 # RFC 5321 §4.2: Reply-line = *( Reply-code "-" [ textstring ] CRLF ) Reply-code [ SP textstring ] CRLF
 # Reply-code = %x32-35 %x30-35 %x30-39; second digits beyond 5 are in use. The text may follow without space.
+# Departs from RFC 5321 §4.2: the client takes replies whose lines differ in their codes, lines that end in a bare
+# LF, and codes without text or without a space before it.
 _REPLY_LINE: Final = re.compile(r"([2-5][0-9]{2})(?![0-9])([ -]?)(.*)", re.DOTALL)
 # RFC 2034 §4: text = status-code SP text
 _STATUS: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:[ \t]+|$)")
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+KNOWN: Final = frozenset(extension.keyword for extension in EXTENSIONS)
+NO_LIMITS: Final = Limits()
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class ReplyReader:
@@ -132,6 +139,10 @@ class Capabilities:
     keywords: MappingProxyType[str, tuple[str, ...]]
     size: int | None = None
     """The largest message in octets, where the server says one (RFC 1870 §3: 0 is no limit)."""
+    limits: Limits = NO_LIMITS
+    """How much a transaction and a session may be (RFC 9422)."""
+    known: frozenset[str] = frozenset()
+    """The keywords of extensions that this client knows."""
 
     @staticmethod
     def of(reply: Reply) -> Capabilities:
@@ -146,12 +157,23 @@ class Capabilities:
                 known = keywords.get(keyword, ())
                 keywords[keyword] = known + tuple(word for word in words[1:] if word not in known)
         server = reply.lines[0].split()[:1]
-        return Capabilities(server[0] if server else "", MappingProxyType(keywords), _size(keywords.get("SIZE", ())))
+        return Capabilities(
+            server[0] if server else "",
+            MappingProxyType(keywords),
+            _size(keywords.get("SIZE", ())),
+            Limits.of(keywords["LIMITS"]) if "LIMITS" in keywords else NO_LIMITS,
+            KNOWN.intersection(keywords),
+        )
 
     @staticmethod
     def none(reply: Reply) -> Capabilities:
         """What a server has that only knows HELO."""
         return Capabilities.of(Reply(reply.code, reply.status, reply.lines[:1]))
+
+    @property
+    def takes_binary(self) -> bool:
+        """Whether BODY=BINARYMIME can be said (RFC 3030 §3)."""
+        return {"BINARYMIME", "CHUNKING", "8BITMIME"} <= self.known
 
     def has(self, keyword: str) -> bool:
         """Whether the extension was announced."""

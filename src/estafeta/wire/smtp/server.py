@@ -10,38 +10,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from estafeta.mail.catalogue import connections, logins, orders, syntax
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
 from estafeta.wire.errors import LocalProtocolError
-from estafeta.wire.octets import LineFault, ReceiveBuffer
+from estafeta.wire.octets import LineFault, ReceiveBuffer, RepairingBuffer
+from estafeta.wire.smtp import guide
+from estafeta.wire.smtp.data import ChunkReader, DataReader, Skipper
 from estafeta.wire.smtp.events import (
     Content,
+    EndOfChunk,
     EndOfData,
     Event,
     FalseEndOfData,
     Faulty,
     Hello,
+    Rcpt,
 )
 from estafeta.wire.smtp.extensions import EXTENSIONS
-from estafeta.wire.smtp.grammar import Fault
+from estafeta.wire.smtp.grammar import Fault, with_brackets
 from estafeta.wire.smtp.session import Phase, ServerOptions, Session, Transaction, Verb
-from estafeta.wire.smtp.verbs import KNOWN_ELSEWHERE, VERBS
+from estafeta.wire.smtp.verbs import VERBS
 from estafeta.wire.smtp.verbs import auth as auth_verb
 from estafeta.wire.smtp.verbs.auth import AUTH
 
 _BY_NAME = {verb.name.encode("ascii"): verb for verb in VERBS}
-_KNOWN_ELSEWHERE = frozenset(name.encode("ascii") for name in KNOWN_ELSEWHERE)
 
 _GREETINGS = frozenset((b"HELO", b"EHLO", b"LHLO"))
 
-_OUT_OF_STEP = Reply.of(554, "commands sent before the reply they must wait for", "5.5.0")
-_HELLO_FIRST = Reply.of(503, "say EHLO first", "5.5.1")
-_LHLO_FIRST = Reply.of(503, "say LHLO first", "5.5.1")
 _OUT_OF_ORDER = {
-    Phase.GREETED: _HELLO_FIRST,
-    Phase.READY: Reply.of(503, "say MAIL first", "5.5.1"),
-    Phase.MAIL: Reply.of(503, "a transaction is open", "5.5.1"),
-    Phase.RCPT: Reply.of(503, "a transaction is open", "5.5.1"),
+    Phase.GREETED: orders.HELLO_FIRST,
+    Phase.READY: orders.MAIL_FIRST,
+    Phase.MAIL: orders.TRANSACTION_OPEN,
+    Phase.RCPT: orders.TRANSACTION_OPEN,
+    Phase.CHUNKS: orders.CONTENT_BEGUN,
+}
+_UNREADABLE = {
+    LineFault.TOO_LONG: syntax.LINE_TOO_LONG,
+    LineFault.BARE_LF: syntax.BARE_LF_IN_LINE,
+    LineFault.BARE_CR: syntax.BARE_CR_IN_LINE,
+    LineFault.NUL: syntax.NUL_IN_LINE,
 }
 
 
@@ -50,7 +58,8 @@ def _hello_reply(text: str, options: ServerOptions, is_secure: bool, is_authenti
     """The reply to EHLO: it depends on nothing else of a session."""
     session = Session(options, is_secure=is_secure, is_authenticated=is_authenticated)
     offers = (extension.offer(session) for extension in EXTENSIONS)
-    return Reply(250, None, (text, *(offer for offer in offers if offer is not None)))
+    said = connections.HELLO.with_(hostname=options.hostname)
+    return Reply(250, None, (text, *(offer for offer in offers if offer is not None)), said.key, said.values)
 
 
 class ServerEngine:
@@ -60,7 +69,7 @@ class ServerEngine:
 
     def __init__(self, options: ServerOptions, *, is_secure: bool = False) -> None:
         self._session = Session(options, is_secure=is_secure)
-        self._buffer = ReceiveBuffer()
+        self._buffer = RepairingBuffer() if options.repairs_line_ends else ReceiveBuffer()
         self._output: list[bytes] = []
         self._pending: Event | None = None
         self._verb: Verb | None = None
@@ -109,9 +118,8 @@ class ServerEngine:
 
     @property
     def is_reading_data(self) -> bool:
-        """Between 354 and the final dot."""
-        transaction = self._session.transaction
-        return transaction is not None and transaction.data is not None
+        """What arrives is no commands: between 354 and the final dot, or in a chunk."""
+        return self._session.reader is not None
 
     # Octets in, events out.
 
@@ -126,39 +134,57 @@ class ServerEngine:
         session = self._session
         if session.is_ended or session.starts_tls or session.has_turned:
             return None
-        transaction = session.transaction
-        if transaction is not None and transaction.data is not None:
-            return self._next_content(transaction)
+        if session.reader is not None:
+            return self._next_content(session.reader)
         options = session.options
         line = self._buffer.take_line(options.auth_line if session.reads_auth else options.command_line)
         if line is None:
             return None
-        self._pending = event = self._read(line)
+        event = self._read(line)
+        if session.reader is not None:  # a chunk: answered when its octets are there
+            return event or self._next_content(session.reader)
+        self._pending = event
         return event
 
-    def _next_content(self, transaction: Transaction) -> Event | None:
-        reader = transaction.data
-        assert reader is not None
+    def _next_content(self, reader: DataReader | ChunkReader | Skipper) -> Event | None:
+        if isinstance(reader, DataReader):
+            return self._next_data(reader)
+        octets = reader.take(self._buffer)
+        if octets:
+            return Content(octets)
+        if not reader.is_complete:
+            return None
+        self._session.reader = self._verb = None
+        if isinstance(reader, Skipper):
+            self._pending = Faulty(reader.verb, reader.reply)
+        elif reader.is_last:
+            self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
+        else:
+            self._pending = EndOfChunk(reader.size)
+        return self._pending
+
+    def _next_data(self, reader: DataReader) -> Event | None:
         if not reader.is_complete:
             octets = reader.take(self._buffer)
             if octets:
                 return Content(octets)
-            if reader.has_false_end:
-                self._verb, self._pending = None, FalseEndOfData()
-                return self._pending
-            if not reader.is_complete:
-                return None
-        self._verb, self._pending = None, EndOfData(reader.size, reader.has_8bit, reader.fault)
+        if reader.has_false_end:  # whatever comes behind it, wherever the octets are cut
+            self._verb, self._pending = None, FalseEndOfData()
+            return self._pending
+        if not reader.is_complete:
+            return None
+        self._session.reader = self._verb = None
+        self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
         return self._pending
 
-    def _read(self, line: bytes | LineFault) -> Event:
+    def _read(self, line: bytes | LineFault) -> Event | None:
         session = self._session
         self._verb = None
         if isinstance(line, LineFault):
             # RFC 4954 §6 has a status code of its own for a response that is too long.
-            status = "5.5.6" if line is LineFault.TOO_LONG and session.reads_auth else "5.5.2"
+            is_response = line is LineFault.TOO_LONG and session.reads_auth
             session.reads_auth = False
-            return Faulty("", Reply.of(500, line.value, status))
+            return Faulty("", logins.RESPONSE_TOO_LONG if is_response else _UNREADABLE[line])
         if session.reads_auth:
             session.reads_auth = False
             self._verb = AUTH
@@ -170,36 +196,53 @@ class ServerEngine:
         name, _, argument = line.partition(b" ")
         verb = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip().upper())
         if verb is None or (verb.is_offered is not None and not verb.is_offered(session)):
-            return self._unknown(name.rstrip().upper(), is_known=verb is not None)
+            return self._unknown(name.rstrip().upper(), verb, argument.strip(b" \t"))
         if verb.ends_group and self._buffer and (session.options.refuse_early_commands or verb.turns_roles):
-            return Faulty(verb.name, _OUT_OF_STEP, out_of_step=True)
+            return Faulty(verb.name, orders.OUT_OF_STEP, out_of_step=True)
+        argument = argument.strip(b" \t")
         if session.phase not in verb.phases:
-            return Faulty(verb.name, self._out_of_order(verb))
+            return self._faulty(verb, argument, self._out_of_order(verb))
         try:
-            event = verb.parse(session, argument.strip(b" \t"))
+            event = verb.parse(session, argument)
         except Fault as fault:
-            return Faulty(verb.name, fault.reply)
+            bracketed = with_brackets(argument) if session.options.bare_addresses else None
+            if bracketed is None:
+                return self._faulty(verb, argument, fault.reply)
+            try:
+                event = verb.parse(session, bracketed)
+            except Fault:
+                return self._faulty(verb, argument, fault.reply)
         self._verb = verb
         return event
 
-    def _unknown(self, name: bytes, *, is_known: bool) -> Event:
+    def _faulty(self, verb: Verb, argument: bytes, reply: Reply) -> Event | None:
+        """A command that cannot be taken: what follows it is passed over first."""
+        if verb.followed_by is None:
+            return Faulty(verb.name, reply)
+        size = verb.followed_by(argument)
+        if size is None:
+            return Faulty(verb.name, reply, out_of_step=True)
+        self._session.reader = Skipper(verb.name, size, reply)
+        return None
+
+    def _unknown(self, name: bytes, verb: Verb | None, argument: bytes) -> Event | None:
         if name in _GREETINGS:  # RFC 2033 §4.1: LMTP does not know HELO and EHLO, nor SMTP LHLO
-            return Faulty(name.decode("ascii"), Reply.of(500, "command not known in this protocol", "5.5.1"))
-        if is_known or name in _KNOWN_ELSEWHERE:
-            return Faulty(name.decode("ascii"), Reply.of(502, "command not implemented", "5.5.1"))
-        return Faulty(name[:32].decode("ascii", "replace"), Reply.of(500, "command not known", "5.5.2"))
+            return Faulty(name.decode("ascii"), syntax.COMMAND_OF_OTHER_PROTOCOL)
+        if verb is not None:
+            return self._faulty(verb, argument, syntax.COMMAND_NOT_IMPLEMENTED)
+        return Faulty(name[:32].decode("ascii", "replace"), syntax.COMMAND_UNKNOWN)
 
     def _out_of_order(self, verb: Verb) -> Reply:
         session = self._session
         if session.options.lmtp and session.phase is Phase.GREETED:
-            return _LHLO_FIRST
+            return orders.LHLO_FIRST
         return verb.out_of_order or _OUT_OF_ORDER[session.phase]
 
     # Replies.
 
     def greet(self, reply: Reply) -> None:
         """The greeting, or the refusal in its place; it carries no enhanced status code (RFC 2034 §4)."""
-        self._output.append(reply.encode(with_status=False))
+        self._output.append(self._worded(reply).encode(with_status=False))
 
     def answer(self, reply: Reply) -> None:
         """Answer the last event; a positive reply moves the session on."""
@@ -208,6 +251,8 @@ class ServerEngine:
             raise LocalProtocolError("nothing to answer")
         self._pending = None
         session = self._session
+        if session.options.wording is not None:
+            reply = session.options.wording.of(reply)
         # RFC 2034 §4: no status codes in the replies to the greeting, HELO, EHLO and LHLO.
         self._output.append(reply.encode(with_status=type(event) is not Hello))
         if verb is not None:
@@ -215,8 +260,14 @@ class ServerEngine:
                 session.reads_auth = True
             elif reply.code < 400:
                 verb.proceed(session, event)
+            elif type(event) is Rcpt and session.transaction is not None:
+                session.transaction.has_rejected |= reply.is_permanent
+                session.transaction.has_deferred |= reply.is_transient
+        elif type(event) is EndOfChunk:
+            if not reply.is_positive and session.transaction is not None and session.transaction.chunks is not None:
+                session.transaction.chunks.is_refused = True  # RFC 3030 §2
         elif not isinstance(event, Faulty):  # the end of data, true or false
-            session.transaction = None
+            session.transaction = session.reader = None
 
     def answer_each(self, replies: Sequence[Reply]) -> None:
         """LMTP's answer to the final dot: a reply for each accepted recipient, in order (RFC 2033 §4.2)."""
@@ -226,7 +277,7 @@ class ServerEngine:
         if len(replies) != len(transaction.recipients):
             raise LocalProtocolError("a reply for each accepted recipient is needed")
         self._pending = None
-        self._output.extend(reply.encode() for reply in replies)
+        self._output.extend(self._worded(reply).encode() for reply in replies)
         self._session.transaction = None
 
     def hello_reply(self, text: str) -> Reply:
@@ -234,25 +285,23 @@ class ServerEngine:
         event = self._pending
         assert isinstance(event, Hello)
         if event.verb == "HELO":
-            return Reply.of(250, text)
+            said = connections.HELLO.with_(hostname=self._session.options.hostname)
+            return Reply(250, None, (text,), said.key, said.values)
         session = self._session
         return _hello_reply(text, session.options, session.is_secure, session.is_authenticated)
 
     def help_reply(self, topic: str) -> Reply:
-        """What HELP says: the verbs known now, or the syntax of one."""
-        offered = [verb for verb in VERBS if verb.is_offered is None or verb.is_offered(self._session)]
-        for verb in offered:
-            if verb.name == topic:
-                return Reply.of(214, verb.syntax, "2.0.0")
-        if topic:
-            return Reply.of(504, "no help on this topic", "5.5.4")
-        names = " ".join(verb.name for verb in offered)
-        return Reply.of(214, f"Commands: {names}\nHELP <command> shows its syntax", "2.0.0")
+        """What HELP says; the topic is in upper case, or empty."""
+        return guide.help_reply(self._session, topic)
 
     def notify(self, reply: Reply) -> None:
         """A reply that answers no command: 421 before we close (RFC 5321 §3.8)."""
-        self._output.append(reply.encode())
+        self._output.append(self._worded(reply).encode())
         self.end()
+
+    def _worded(self, reply: Reply) -> Reply:
+        wording = self._session.options.wording
+        return reply if wording is None else wording.of(reply)
 
     def end(self) -> None:
         """Read no more."""
@@ -264,6 +313,13 @@ class ServerEngine:
         self._buffer.clear()
         options = self._session.options
         self._session = Session(options, is_secure=True)
+
+    def begin_again(
+        self, options: ServerOptions, *, hello: str | None, is_extended: bool, is_authenticated: bool
+    ) -> None:
+        """The client is another one than it was (XCLIENT), of whom so much is known; a transaction is not open."""
+        is_secure = self._session.is_secure
+        self._session = Session(options, hello, is_extended, is_secure, is_authenticated)
 
     def take_output(self) -> bytes:
         """The octets to send now."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
+from typing import Generic, TypeVar
 
+from estafeta.mail.catalogue import orders
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.reply import Reply
-from estafeta.wire.smtp.data import DataReader
+from estafeta.mail.wording import Wording
+from estafeta.wire.smtp.data import ChunkReader, DataReader, Skipper
 from estafeta.wire.smtp.events import Event
 
 
@@ -27,6 +31,8 @@ class Phase(Enum):
     """A transaction without recipients."""
     RCPT = "rcpt"
     """A transaction with recipients."""
+    CHUNKS = "chunks"
+    """A transaction whose content has begun to come by BDAT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,7 @@ class ServerOptions:
     hostname: str
     lmtp: bool = False
     message_size: int = 50 * 1024 * 1024
-    command_line: int = 2048
+    command_line: int = 4096
     auth_line: int = 12288
     smtputf8: bool = True
     starttls: bool = False
@@ -47,16 +53,46 @@ class ServerOptions:
     """SASL mechanisms offered before TLS (loopback, or where the operator says so)."""
     vrfy: bool = True
     expn: bool = True
+    chunking: bool = True
+    """CHUNKING and BINARYMIME are offered (RFC 3030)."""
+    dsn: bool = True
+    """DSN is offered (RFC 3461)."""
+    recipients: int | None = None
+    """Recipients in one transaction, as LIMITS announces it (RFC 9422)."""
+    transactions: int | None = None
+    """Transactions in one session, as LIMITS announces it."""
+    no_soliciting: tuple[str, ...] | None = None
+    """NO-SOLICITING is offered, with the kinds of solicitation that nobody here wants (RFC 3865)."""
     requiretls: bool = True
     """REQUIRETLS is offered over TLS (RFC 8689)."""
+    screens: bool = False
+    """SEND, SOML and SAML are offered (RFC 821 §3.4)."""
     etrn: bool = False
     """ETRN is offered (RFC 1985)."""
     atrn: bool = False
     """ATRN is offered, to be used after a login (RFC 2645)."""
     turn: bool = False
     """TURN is known after a login (RFC 821 §3.8)."""
+    deliver_by: int | None = None
+    """DELIVERBY is offered, with the least seconds that BY may ask for with R; 0 for any (RFC 2852)."""
+    hold_for: int = 0
+    """FUTURERELEASE is offered: seconds for which mail is held at most (RFC 4865); 0 where it is not."""
+    hold_until: Callable[[], datetime] | None = None
+    """Until when: so many seconds from now; None where mail is not held."""
+    priority_policy: str | None = None
+    """MT-PRIORITY is offered, with the name of the policy that EHLO tells; "" for none told (RFC 6710)."""
     refuse_early_commands: bool = True
     """Refuse input that is waiting behind a command that must be the last of a group (RFC 2920 §3.1)."""
+    xclient: bool | None = None
+    """XCLIENT is offered; False for a client that may not say it, None where nobody may."""
+    xforward: bool | None = None
+    """XFORWARD, likewise."""
+    repairs_line_ends: bool = False
+    """A bare LF ends lines, and mail data, as CRLF does; chunks cannot be offered then."""
+    bare_addresses: bool = False
+    """Addresses without angle brackets are read in MAIL and RCPT."""
+    wording: Wording | None = None
+    """Other words for the replies; None for those of the catalogue."""
 
 
 @dataclass(slots=True)
@@ -65,7 +101,12 @@ class Transaction:
 
     sender: Sender
     recipients: list[Recipient] = field(default_factory=list)
-    data: DataReader | None = None
+    chunks: ChunkReader | None = None
+    """Its content, when it comes by BDAT."""
+    has_rejected: bool = False
+    """A recipient was refused for ever."""
+    has_deferred: bool = False
+    """A recipient was refused for now."""
 
 
 @dataclass(slots=True)
@@ -80,6 +121,8 @@ class Session:
     is_secure: bool = False
     is_authenticated: bool = False
     transaction: Transaction | None = None
+    reader: DataReader | ChunkReader | Skipper | None = None
+    """Who takes what arrives, while it is no commands."""
     reads_auth: bool = False
     """An authentication exchange is open: the next line is its response."""
     starts_tls: bool = False
@@ -92,6 +135,8 @@ class Session:
     def phase(self) -> Phase:
         """Derived from what there is."""
         if self.transaction is not None:
+            if self.transaction.chunks is not None:
+                return Phase.CHUNKS
             return Phase.RCPT if self.transaction.recipients else Phase.MAIL
         return Phase.GREETED if self.hello is None else Phase.READY
 
@@ -126,6 +171,27 @@ class Verb:
     """What stands behind it would be lost: it is out of step, whatever `refuse_early_commands` says."""
     is_offered: Callable[[Session], bool] | None = None
     """Whether this session knows the verb, else 502; None for verbs that all sessions know."""
+    followed_by: Callable[[bytes], int | None] | None = None
+    """The octets that follow the line, by its argument, whatever the reply will be; None when nobody knows."""
+
+
+Fields = TypeVar("Fields", Sender, Recipient)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter(Generic[Fields]):
+    """A parameter of MAIL (fields of Sender) or RCPT (fields of Recipient): one reader, one writer for both sides."""
+
+    keyword: str
+    read: Callable[[Session, str | None], dict[str, object]]
+    """From the value to fields; raises grammar.Fault."""
+    write: Callable[[Fields, bool], str | None]
+    """From all fields to the parameter with its keyword, None where there is nothing to say; the flag says that
+    MAIL has SMTPUTF8 (RFC 6531 §3.4)."""
+    form: str
+    """The value in words."""
+    octets: int
+    """By how much it may lengthen the command line, with the blank before it (RFC 5321 §2.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +202,23 @@ class Extension:
     rfc: str
     offer: Callable[[Session], str | None]
     """The EHLO line now, keyword and parameters, or None where it is not offered."""
-    mail_parameters: tuple[Parameter, ...] = ()
-    rcpt_parameters: tuple[Parameter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A parameter of MAIL or RCPT. `read` gives fields of Sender or Recipient; it raises grammar.Fault."""
-
-    keyword: str
-    read: Callable[[Session, str | None], dict[str, object]]
-    writes: str
-    """How the client side says it: the value's form in words, for the documentation."""
+    verbs: tuple[str, ...] = ()
+    """The verbs that it brings."""
+    mail_parameters: tuple[Parameter[Sender], ...] = ()
+    rcpt_parameters: tuple[Parameter[Recipient], ...] = ()
 
 
 def turn_roles(session: Session, event: Event) -> None:
     """The `proceed` of the verbs after which the client is the server."""
     session.has_turned = True
+
+
+def without_recipients(session: Session) -> Reply:
+    """The reply to DATA or BDAT when no recipient was accepted (RFC 5321 §3.3; always 503 in RFC 2033 §4.2)."""
+    transaction = None if session.options.lmtp else session.transaction
+    if transaction is not None and transaction.has_rejected and not transaction.has_deferred:
+        return orders.ALL_RECIPIENTS_REFUSED
+    return orders.NO_RECIPIENTS
 
 
 def unchanged(session: Session, event: Event) -> None:

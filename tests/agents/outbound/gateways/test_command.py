@@ -80,6 +80,7 @@ def script(place: Place) -> Script:
     return Script(place)
 
 
+@pytest.mark.rfc("5321 §3.7", "A command gets the message on its standard input.")
 def test_the_message_comes_on_standard_input(script: Script, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     script.new_loop = new_loop
     assert script.run("cat >got; cat /dev/stdin >again") == DELIVERED
@@ -132,6 +133,7 @@ def test_the_environment_is_small_and_its_values_mean_nothing_to_a_shell(
     }
 
 
+@pytest.mark.rfc("3463 §2", "A command's exit code is told as a status of class 2, 4 or 5.")
 @pytest.mark.parametrize(
     ("code", "fate", "reply"),
     [

@@ -12,6 +12,7 @@ from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySetti
 from estafeta.store.records import Fate
 
 
+@pytest.mark.rfc("5321 §3.7", "A gateway delivers to a Maildir, an mbox or a command.")
 @pytest.mark.parametrize(
     ("kind", "path", "command", "where"),
     [

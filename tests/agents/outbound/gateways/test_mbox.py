@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from tests.agents.outbound.gateways.conftest import ACCEPTED_AT, CONTENT, Place, message, recipient, said
 from tests.agents.outbound.gateways.test_maildir import no_file_above
 
@@ -54,6 +55,7 @@ def own(path: Path, place: Place, octets: bytes = b"") -> Path:
     return path
 
 
+@pytest.mark.rfc("4155", "An entry begins with its From line, and lines like it are quoted.")
 def test_an_entry_is_as_mboxrd_has_it(place: Place) -> None:
     assert deliver(settings(place), recipient()) == [DELIVERED]
     assert (place.folder / "box").read_bytes() == ENTRY
@@ -62,6 +64,7 @@ def test_an_entry_is_as_mboxrd_has_it(place: Place) -> None:
     assert [path.name for path in place.folder.iterdir()] == ["box"]
 
 
+@pytest.mark.rfc("4155 §3", "A foreign reader parts the entries.")
 def test_entries_follow_each_other_and_the_standard_library_parts_them(place: Place) -> None:
     deliver(settings(place), recipient())
     assert deliver(settings(place), recipient(of=message("")), content=b"Subject: y\r\n\r\nno end of line") == [

@@ -22,6 +22,8 @@ from estafeta.wire.pop3.commands.user import USER
 from estafeta.wire.pop3.commands.utf8 import UTF8
 from estafeta.wire.pop3.session import Command
 
+# Not done of RFC 1939 §7: APOP, which needs the password itself on the server's disk.
+# Not done of RFC 6856 §3: LANG, for the texts of POP3 have one language.
 COMMANDS: tuple[Command, ...] = (
     CAPA,
     STLS,

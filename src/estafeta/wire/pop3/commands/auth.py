@@ -23,7 +23,8 @@ def decode(octets: bytes) -> bytes:
 def _read(session: Session, argument: bytes | None) -> Answer | Event:
     match grammar.params(argument):
         case []:
-            # Not in RFC 5034; older clients ask so for the mechanisms, and other servers answer.
+            # Departs from RFC 5034 §4: AUTH alone lists the mechanisms, as older clients ask for them and other servers
+            # answer.
             return Positive("mechanisms follow", session.offer.mechanisms)
         case [name]:
             initial = None

@@ -9,6 +9,7 @@ from estafeta.wire.pop3.session import BOTH, Answer, Command, Positive, Session,
 def capabilities(session: Session) -> tuple[str, ...]:
     """The capabilities of this session in its state."""
     offer = session.offer
+    # Not done of RFC 2449 §6.5: LOGIN-DELAY is not announced; the response code is given.
     listed = [
         "TOP",
         "UIDL",

@@ -10,4 +10,4 @@ def is_offered(session: Session) -> bool:
     return session.options.atrn
 
 
-ATRN = Extension("ATRN", "RFC 2645", lambda session: "ATRN" if is_offered(session) else None)
+ATRN = Extension("ATRN", "RFC 2645", lambda session: "ATRN" if is_offered(session) else None, verbs=("ATRN",))

@@ -10,4 +10,4 @@ def is_offered(session: Session) -> bool:
     return session.options.etrn
 
 
-ETRN = Extension("ETRN", "RFC 1985", lambda session: "ETRN" if is_offered(session) else None)
+ETRN = Extension("ETRN", "RFC 1985", lambda session: "ETRN" if is_offered(session) else None, verbs=("ETRN",))

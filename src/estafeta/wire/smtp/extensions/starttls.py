@@ -10,4 +10,6 @@ def is_offered(session: Session) -> bool:
     return session.options.starttls and not session.is_secure
 
 
-STARTTLS = Extension("STARTTLS", "RFC 3207", lambda session: "STARTTLS" if is_offered(session) else None)
+STARTTLS = Extension(
+    "STARTTLS", "RFC 3207", lambda session: "STARTTLS" if is_offered(session) else None, verbs=("STARTTLS",)
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from estafeta.wire.smtp.session import Verb
 from estafeta.wire.smtp.verbs.atrn import ATRN
 from estafeta.wire.smtp.verbs.auth import AUTH
+from estafeta.wire.smtp.verbs.bdat import BDAT
 from estafeta.wire.smtp.verbs.data import DATA
 from estafeta.wire.smtp.verbs.etrn import ETRN
 from estafeta.wire.smtp.verbs.expn import EXPN
@@ -15,9 +16,12 @@ from estafeta.wire.smtp.verbs.noop import NOOP
 from estafeta.wire.smtp.verbs.quit import QUIT
 from estafeta.wire.smtp.verbs.rcpt import RCPT
 from estafeta.wire.smtp.verbs.rset import RSET
+from estafeta.wire.smtp.verbs.send import SAML, SEND, SOML
 from estafeta.wire.smtp.verbs.starttls import STARTTLS
 from estafeta.wire.smtp.verbs.turn import TURN
 from estafeta.wire.smtp.verbs.vrfy import VRFY
+from estafeta.wire.smtp.verbs.xclient import XCLIENT
+from estafeta.wire.smtp.verbs.xforward import XFORWARD
 
 VERBS: tuple[Verb, ...] = (
     HELO,
@@ -26,8 +30,12 @@ VERBS: tuple[Verb, ...] = (
     STARTTLS,
     AUTH,
     MAIL,
+    SEND,
+    SOML,
+    SAML,
     RCPT,
     DATA,
+    BDAT,
     RSET,
     NOOP,
     VRFY,
@@ -36,8 +44,7 @@ VERBS: tuple[Verb, ...] = (
     ETRN,
     ATRN,
     TURN,
+    XCLIENT,
+    XFORWARD,
     QUIT,
 )
-
-KNOWN_ELSEWHERE = frozenset({"SEND", "SOML", "SAML", "BDAT"})
-"""Verbs that the standards know and this server does not: 502, not 500 (RFC 5321 §4.2.4)."""

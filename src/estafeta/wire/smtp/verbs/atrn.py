@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import ondemand
 from estafeta.wire.smtp.events import Atrn, Event
 from estafeta.wire.smtp.extensions.atrn import is_offered
 from estafeta.wire.smtp.grammar import Fault, domain_name
@@ -11,12 +11,12 @@ from estafeta.wire.smtp.session import Phase, Session, Verb, turn_roles
 
 def _parse(session: Session, argument: bytes) -> Event:
     if not session.is_authenticated:  # RFC 2645 §5.2.1
-        raise Fault(Reply.of(530, "ATRN is for authenticated clients", "5.7.0"))
+        raise Fault(ondemand.ATRN_NEEDS_LOGIN)
     text = argument.decode("utf-8", "replace")
     if not text:
         return Atrn(())
     # RFC 2645 §5.2.1: atrn = "ATRN" [SP domain *("," domain)]; blanks around a comma are let pass.
-    names = (domain_name(each.strip(" "), "syntax: ATRN [domain,domain...]") for each in text.split(","))
+    names = (domain_name(each.strip(" "), "ATRN [domain,domain...]") for each in text.split(","))
     return Atrn(tuple(dict.fromkeys(names)))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode, b64encode
 
+from estafeta.mail.catalogue import logins, orders, syntax
 from estafeta.mail.reply import Reply
 from estafeta.wire.smtp.events import Auth, AuthResponse, Event
 from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import Phase, Session, Verb
+
+_SENDS_PASSWORD = frozenset(("PLAIN", "LOGIN"))
 
 
 def decode(text: bytes) -> bytes:
@@ -16,25 +19,25 @@ def decode(text: bytes) -> bytes:
     try:
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Fault(Reply.of(501, "response is not base64", "5.5.2")) from None
+        raise Fault(logins.NOT_BASE64) from None
 
 
 def challenge(octets: bytes) -> Reply:
     """A server's challenge as a 334 reply."""
-    return Reply(334, None, (b64encode(octets).decode("ascii"),))
+    return logins.CHALLENGE.with_(challenge=b64encode(octets).decode("ascii"))
 
 
 def _parse(session: Session, argument: bytes) -> Event:
     words = argument.split()
     if not words or len(words) > 2:
-        raise Fault(Reply.of(501, "syntax: AUTH mechanism [initial-response]", "5.5.4"))
+        raise Fault(syntax.SYNTAX.with_(syntax=AUTH.syntax))
     if session.is_authenticated:  # RFC 4954 §4
-        raise Fault(Reply.of(503, "already authenticated", "5.5.1"))
+        raise Fault(orders.AUTHENTICATED_ALREADY)
     name = words[0].decode("ascii", "replace").upper()
     if name not in session.mechanisms:
-        if name in session.options.mechanisms:  # RFC 4954 §6
-            raise Fault(Reply.of(538, "this mechanism needs TLS: say STARTTLS first", "5.7.11"))
-        raise Fault(Reply.of(504, "mechanism is not known", "5.5.4"))
+        if name in session.options.mechanisms:  # RFC 4954 §6; RFC 5248 has a code of its own for passwords in the clear
+            raise Fault(logins.ENCRYPTION_NEEDED if name in _SENDS_PASSWORD else logins.MECHANISM_NEEDS_TLS)
+        raise Fault(logins.MECHANISM_UNKNOWN)
     if len(words) == 1:
         return Auth(name, None)
     # RFC 4954 §4: a single "=" is an initial response of no octets.

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import orders, syntax
+from estafeta.mail.envelope import Body
 from estafeta.wire.smtp.data import DataReader
 from estafeta.wire.smtp.events import Data, Event
 from estafeta.wire.smtp.grammar import Fault
-from estafeta.wire.smtp.session import Phase, Session, Verb
+from estafeta.wire.smtp.session import Phase, Session, Verb, without_recipients
 
 
 def _parse(session: Session, argument: bytes) -> Event:
     if argument:
-        raise Fault(Reply.of(501, "DATA takes no argument", "5.5.4"))
-    if session.phase is Phase.MAIL:  # RFC 5321 §3.3, RFC 2033 §4.2
-        raise Fault(Reply.of(503, "no valid recipients", "5.5.1"))
+        raise Fault(syntax.TAKES_NO_ARGUMENT.with_(verb="DATA"))
+    assert session.transaction is not None
+    if session.phase is Phase.MAIL:
+        raise Fault(without_recipients(session))
+    if session.transaction.sender.body is Body.BINARY:  # RFC 3030 §3
+        raise Fault(orders.BINARY_NEEDS_BDAT)
     return Data()
 
 
 def _proceed(session: Session, event: Event) -> None:
-    assert session.transaction is not None
-    session.transaction.data = DataReader()
+    session.reader = DataReader()
 
 
 DATA = Verb("DATA", "DATA", frozenset({Phase.MAIL, Phase.RCPT}), _parse, _proceed, ends_group=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import syntax
 from estafeta.wire.smtp.events import Etrn, Event
 from estafeta.wire.smtp.extensions.etrn import is_offered
 from estafeta.wire.smtp.grammar import Fault, domain_name
@@ -18,10 +18,10 @@ def _parse(session: Session, argument: bytes) -> Event:
     text = argument.decode("utf-8", "replace")
     if text.startswith("#"):
         if not _QUEUE.fullmatch(text):
-            raise Fault(Reply.of(501, "bad name of a queue", "5.5.4"))
+            raise Fault(syntax.BAD_QUEUE)
         return Etrn(text)
     option = "@" if text.startswith("@") else ""
-    return Etrn(option + domain_name(text.removeprefix("@"), "syntax: ETRN host, ETRN @domain or ETRN #queue"))
+    return Etrn(option + domain_name(text.removeprefix("@"), "ETRN host, ETRN @domain or ETRN #queue"))
 
 
 ETRN = Verb("ETRN", "ETRN host | @domain | #queue", frozenset({Phase.READY}), _parse, unchanged, is_offered=is_offered)

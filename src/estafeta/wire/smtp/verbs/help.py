@@ -10,4 +10,4 @@ def _parse(session: Session, argument: bytes) -> Event:
     return Help(argument.decode("utf-8", "replace").strip().upper())
 
 
-HELP = Verb("HELP", "HELP [command]", ANY_PHASE, _parse, unchanged)
+HELP = Verb("HELP", "HELP [command or topic]", ANY_PHASE, _parse, unchanged)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from estafeta.mail.catalogue import senders, syntax
 from estafeta.mail.envelope import Sender
-from estafeta.mail.reply import Reply
 from estafeta.wire.smtp.events import Event, Mail
 from estafeta.wire.smtp.extensions import EXTENSIONS
 from estafeta.wire.smtp.grammar import Fault, path_argument, reverse_path
@@ -30,11 +30,15 @@ def _parse(session: Session, argument: bytes) -> Event:
     fields: dict[str, Any] = {}
     for keyword, value in read.parameters:
         parameter = _PARAMETERS.get(keyword)
+        # Not done of RFC 5321 §4.1.1.11: 455, for nothing that is announced is ever out of reach for a time.
         if parameter is None:  # RFC 5321 §4.1.1.11
-            raise Fault(Reply.of(555, f"parameter {keyword} is not known", "5.5.4"))
-        fields |= parameter.read(session, value)
+            raise Fault(syntax.PARAMETER_UNKNOWN.with_(keyword=keyword))
+        said = parameter.read(session, value)
+        if not fields.keys().isdisjoint(said):  # RFC 4865 §4.2 (9): HOLDFOR and HOLDUNTIL
+            raise Fault(syntax.PARAMETER_AGAIN.with_(keyword=keyword))
+        fields |= said
     if not read.is_ascii and not fields.get("smtputf8"):  # RFC 6531 §3.4, §3.5
-        raise Fault(Reply.of(550, "non-ASCII address without SMTPUTF8", "5.6.7"))
+        raise Fault(senders.NEEDS_SMTPUTF8)
     return Mail(Sender(reverse_path(read.path), **fields))
 
 

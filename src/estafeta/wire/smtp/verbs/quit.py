@@ -11,4 +11,5 @@ def _proceed(session: Session, event: Event) -> None:
     session.is_ended = True
 
 
+# Departs from RFC 5321 §4.1.1.10: an argument is let pass.
 QUIT = Verb("QUIT", "QUIT", ANY_PHASE, lambda session, argument: Quit(), _proceed)

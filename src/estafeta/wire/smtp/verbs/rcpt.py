@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from estafeta.mail.catalogue import recipients, syntax
 from estafeta.mail.envelope import Recipient
-from estafeta.mail.reply import Reply
 from estafeta.wire.smtp.events import Event, Rcpt
 from estafeta.wire.smtp.extensions import EXTENSIONS
 from estafeta.wire.smtp.grammar import Fault, forward_path, path_argument
@@ -29,12 +29,12 @@ def _parse(session: Session, argument: bytes) -> Event:
     read = path_argument(argument, "TO")
     assert session.transaction is not None
     if not read.is_ascii and not session.transaction.sender.smtputf8:  # RFC 6531 §3.4, §3.5
-        raise Fault(Reply.of(553, "non-ASCII address without SMTPUTF8", "5.6.7"))
+        raise Fault(recipients.NEEDS_SMTPUTF8)
     fields: dict[str, Any] = {}
     for keyword, value in read.parameters:
         parameter = _PARAMETERS.get(keyword)
         if parameter is None:  # RFC 5321 §4.1.1.11
-            raise Fault(Reply.of(555, f"parameter {keyword} is not known", "5.5.4"))
+            raise Fault(syntax.PARAMETER_UNKNOWN.with_(keyword=keyword))
         fields |= parameter.read(session, value)
     return Rcpt(Recipient(forward_path(read.path), **fields))
 

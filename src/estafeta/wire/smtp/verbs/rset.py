@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import syntax
 from estafeta.wire.smtp.events import Event, Rset
 from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import ANY_PHASE, Session, Verb
@@ -10,7 +10,7 @@ from estafeta.wire.smtp.session import ANY_PHASE, Session, Verb
 
 def _parse(session: Session, argument: bytes) -> Event:
     if argument:
-        raise Fault(Reply.of(501, "RSET takes no argument", "5.5.4"))
+        raise Fault(syntax.TAKES_NO_ARGUMENT.with_(verb="RSET"))
     return Rset()
 
 

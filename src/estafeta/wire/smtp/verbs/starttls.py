@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import connections, syntax
 from estafeta.wire.smtp.events import Event, StartTls
 from estafeta.wire.smtp.extensions.starttls import is_offered
 from estafeta.wire.smtp.grammar import Fault
@@ -11,9 +11,9 @@ from estafeta.wire.smtp.session import Phase, Session, Verb
 
 def _parse(session: Session, argument: bytes) -> Event:
     if argument:
-        raise Fault(Reply.of(501, "STARTTLS takes no argument", "5.5.4"))
+        raise Fault(syntax.TAKES_NO_ARGUMENT.with_(verb="STARTTLS"))
     if session.is_secure:
-        raise Fault(Reply.of(503, "TLS is already on", "5.5.1"))
+        raise Fault(connections.TLS_ON_ALREADY)
     return StartTls()
 
 

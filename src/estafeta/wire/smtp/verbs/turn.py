@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from estafeta.mail.reply import Reply
+from estafeta.mail.catalogue import syntax
 from estafeta.wire.smtp.events import Event, Turn
 from estafeta.wire.smtp.grammar import Fault
 from estafeta.wire.smtp.session import Phase, Session, Verb, turn_roles
@@ -10,7 +10,7 @@ from estafeta.wire.smtp.session import Phase, Session, Verb, turn_roles
 
 def _parse(session: Session, argument: bytes) -> Event:
     if argument:
-        raise Fault(Reply.of(501, "TURN takes no argument", "5.5.4"))
+        raise Fault(syntax.TAKES_NO_ARGUMENT.with_(verb="TURN"))
     return Turn()
 
 
