@@ -103,6 +103,7 @@ SUBJECTS: dict[str, dict[int, str]] = {
         9520: "Negative Caching of DNS Resolution Failures",
     },
     "Logins": {
+        1321: "The MD5 Message-Digest Algorithm",
         2104: "HMAC: Keyed-Hashing for Message Authentication",
         2195: "IMAP/POP AUTHorize Extension for Simple Challenge/Response",
         4013: "SASLprep: Stringprep Profile for User Names and Passwords",
@@ -111,7 +112,7 @@ SUBJECTS: dict[str, dict[int, str]] = {
         4514: "Lightweight Directory Access Protocol (LDAP): String Representation of Distinguished Names",
         4616: "The PLAIN Simple Authentication and Security Layer (SASL) Mechanism",
         4648: "The Base16, Base32, and Base64 Data Encodings",
-        5801: "Using Generic Security Service Application Program Interface (GSS-API) Mechanisms in SASL: The GS2 Family",
+        5801: "Using GSS-API Mechanisms in Simple Authentication and Security Layer (SASL): The GS2 Mechanism Family",
         5802: "Salted Challenge Response Authentication Mechanism (SCRAM) SASL and GSS-API Mechanisms",
         5929: "Channel Bindings for TLS",
         6151: "Updated Security Considerations for the MD5 Message-Digest and the HMAC-MD5 Algorithms",

@@ -119,7 +119,7 @@ def mechanisms(hello: str) -> list[str]:
     return next((line[4:].split()[1:] for line in hello.split("\n") if line[4:].startswith("AUTH ")), [])
 
 
-@pytest.mark.rfc("4422 §A", "A client whose certificate names an account logs in by EXTERNAL.")
+@pytest.mark.rfc("4422 appendix A", "A client whose certificate names an account logs in by EXTERNAL.")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_certificate_with_the_accounts_address_logs_in(play: Play, version: ssl.TLSVersion) -> None:
     async def test(people: People) -> None:
@@ -145,7 +145,7 @@ def test_an_address_that_is_not_ascii_names_an_account_too(play: Play) -> None:
     play(test)
 
 
-@pytest.mark.rfc("4422 §A.1", "The client may name itself as whom to act for, and nobody else.")
+@pytest.mark.rfc("4422 appendix A.1", "The client may name itself as whom to act for, and nobody else.")
 @pytest.mark.parametrize(
     ("authorization", "code"), [("YW5hQGV4YW1wbGUub3Jn", 235), ("bHVpc0BleGFtcGxlLm9yZw==", 535), ("AA==", 535)]
 )

@@ -45,7 +45,7 @@ def test_a_catch_all_is_set_and_taken_away(office: Operator) -> None:
 def test_a_made_up_password_is_printed_once_and_is_the_one_that_counts(office: Operator) -> None:
     password = office.json("account", "password", "ana@example.org", "--generate")["password"]
     credentials = office.write(lambda tx: accounts.credentials(tx, ANA))
-    assert credentials is not None and verify_password(credentials.argon2, password)
+    assert credentials is not None and verify_password(credentials.hashed.argon2, password)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "", "\nmore lines\n"])
@@ -54,14 +54,14 @@ def test_a_password_is_the_first_line_of_its_file(office: Operator, ending: str)
     file.write_bytes(f"correct hörse{ending}".encode())
     office.done("account", "password", "ana@example.org", "--password-file", str(file))
     credentials = office.write(lambda tx: accounts.credentials(tx, ANA))
-    assert credentials is not None and verify_password(credentials.argon2, "correct hörse")
+    assert credentials is not None and verify_password(credentials.hashed.argon2, "correct hörse")
 
 
 def test_a_password_is_read_from_standard_input(operator: Operator) -> None:
     operator.done("domain", "add", "example.org")
     operator.done("account", "add", "ana@example.org", "--password-file", "-", input="battery staple\n")
     credentials = operator.write(lambda tx: accounts.credentials(tx, ANA))
-    assert credentials is not None and verify_password(credentials.argon2, "battery staple")
+    assert credentials is not None and verify_password(credentials.hashed.argon2, "battery staple")
 
 
 def test_a_password_is_asked_for_twice_on_a_terminal(office: Operator) -> None:
@@ -87,7 +87,7 @@ def test_a_password_is_asked_for_twice_on_a_terminal(office: Operator) -> None:
     os.close(primary)
     assert b"tractor" not in seen
     credentials = office.write(lambda tx: accounts.credentials(tx, ANA))
-    assert credentials is not None and verify_password(credentials.argon2, "tractor beam")
+    assert credentials is not None and verify_password(credentials.hashed.argon2, "tractor beam")
 
 
 def test_bad_passwords_are_refused_before_anything_is_done(operator: Operator) -> None:

@@ -56,7 +56,10 @@ def test_paths_are_below_the_folder_of_the_file(tmp_path: Path) -> None:
         (TLS + '[oauth]\nissuer = "x"\n', "oauth.introspection_url: and jwks_url are both missing"),
         (TLS + '[oauth]\njwks_url = "https://x.example/"\n', "oauth.issuer: is missing"),
         (TLS + '[oauth]\nissuer = "x"\njwks_url = "https://x.example/"\n', "oauth.audience: is missing"),
-        (TLS + INTROSPECTION.replace("https://login.example.org/in", "http://login.example.org/in"), "this machine only"),
+        (
+            TLS + INTROSPECTION.replace("https://login.example.org/in", "http://login.example.org/in"),
+            "this machine only",
+        ),
         (TLS + INTROSPECTION + "cache_seconds = -1\n", "oauth.cache_seconds: is too small"),
         (TLS + INTROSPECTION + "cache = 1\n", "oauth.cache: is not a setting"),
     ],

@@ -17,7 +17,9 @@ from estafeta.net.errors import TlsError
 
 @pytest.mark.rfc("5280 §4.2.1.6", "Mail addresses stand in the subject alternative name; other names are none.")
 def test_mail_addresses_are_found_among_the_names() -> None:
-    made = certify("Ana", names=("ana.example.org", "192.0.2.1", "ana@example.org", "josé@example.org", "Ana@Example.net"))
+    made = certify(
+        "Ana", names=("ana.example.org", "192.0.2.1", "ana@example.org", "josé@example.org", "Ana@Example.net")
+    )
     found = client_certificate(made.der)
     assert sorted(found.mailboxes) == ["Ana@Example.net", "ana@example.org", "josé@example.org"]
     assert found.fingerprint == hashlib.sha256(made.der).hexdigest()
@@ -32,9 +34,8 @@ def _with_other_name(value: bytes) -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([])
     # The library writes no value that is not well formed: one of the same length is written, and replaced.
-    stand_in = b"\x16\x82" + (len(value) - 4).to_bytes(2) + b"x" * (len(value) - 4)
-    if len(value) < 131:
-        stand_in = bytes((0x16, len(value) - 2)) + b"x" * (len(value) - 2)
+    size = len(value) - (2 if len(value) < 130 else 4)
+    stand_in = b"\x16" + (bytes((size,)) if size < 128 else b"\x82" + size.to_bytes(2)) + b"x" * size
     mailbox = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), stand_in)
     builder = (
         x509.CertificateBuilder()
@@ -47,8 +48,8 @@ def _with_other_name(value: bytes) -> bytes:
         .add_extension(x509.SubjectAlternativeName([mailbox]), critical=True)
     )
     made = builder.sign(key, hashes.SHA256()).public_bytes(DER)
-    assert made.count(stand_in) == 1
-    return made.replace(stand_in, value)
+    at = made.index(stand_in, made.index(b"\x2b\x06\x01\x05\x05\x07\x08\x09"))  # behind the OID
+    return made[:at] + value + made[at + len(value) :]
 
 
 @pytest.mark.rfc("9598 §3", "A SmtpUTF8Mailbox is a UTF8String.")
@@ -84,9 +85,9 @@ def test_a_file_gives_its_first_certificate(tmp_path: Path) -> None:
     file.write_bytes(first.certificate.public_bytes(PEM) + second.certificate.public_bytes(PEM))
     assert certificate_in(file) == first.der
     file.write_bytes(b"nothing")
-    with pytest.raises(TlsError, match="both.pem"):
+    with pytest.raises(TlsError, match=r"file .*both"):
         certificate_in(file)
-    with pytest.raises(TlsError, match="none.pem"):
+    with pytest.raises(TlsError, match=r"file .*none"):
         certificate_in(tmp_path / "none.pem")
 
 

@@ -65,9 +65,7 @@ def judged(folder: Path, token: str, keys: str) -> TokenAnswer:
 
 
 @pytest.mark.rfc("7518 §3.1", "Signatures by RSA, ECDSA and EdDSA are verified.")
-@pytest.mark.parametrize(
-    "algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"]
-)
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"])
 def test_signatures_of_every_kind_are_verified(folder: Path, algorithm: str) -> None:
     issuer = signer(algorithm)
     assert judged(folder, issuer.sign(), key_set(issuer)) == GOOD
@@ -117,8 +115,7 @@ def _signed_with_the_public_key() -> str:
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 3600, "email": "ana@example.org"}
     head, payload = (
-        urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
-        for part in ({"alg": "HS256", "kid": "first"}, claims)
+        urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "HS256", "kid": "first"}, claims)
     )
     signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
     made = signature.sign(head + b"." + payload, pem)

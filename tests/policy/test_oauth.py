@@ -94,7 +94,9 @@ def test_the_authorization_server_is_asked_as_the_standard_has_it(folder: Path) 
     run(folder, ACTIVE, test)
 
 
-@pytest.mark.rfc("7662 §2.2", "A token is taken that is active and, where that is said, of this issuer and for this server.")
+@pytest.mark.rfc(
+    "7662 §2.2", "A token is taken that is active and, where that is said, of this issuer and for this server."
+)
 @pytest.mark.parametrize(
     "more",
     [
@@ -350,7 +352,10 @@ def test_settings_that_fit_have_no_problem(tmp_path: Path) -> None:
     [
         (OAuthSettings(ISSUER), "introspection_url"),
         (replace(SETTINGS, issuer=""), "issuer"),
-        (replace(SETTINGS, jwks_url=f"https://{HOST}/keys", client_id="", client_secret_file=None), "introspection_url"),
+        (
+            replace(SETTINGS, jwks_url=f"https://{HOST}/keys", client_id="", client_secret_file=None),
+            "introspection_url",
+        ),
         (replace(SETTINGS, introspection_url="http://login.example.org/"), "introspection_url"),
         (OAuthSettings(ISSUER, AUDIENCE, jwks_url="ftp://x/"), "jwks_url"),
         (OAuthSettings(ISSUER, jwks_url=f"https://{HOST}/keys"), "audience"),

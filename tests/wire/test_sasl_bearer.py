@@ -83,7 +83,10 @@ def test_scope_and_configuration_are_said_only_where_there_are_any() -> None:
 
 
 def test_xoauth2_reads_the_example_of_its_author() -> None:
-    example = "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1semRHRXVZMjl0CgEB"
+    example = (
+        "dXNlcj1zb21ldXNlckBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciB5YTI5LnZGOWRmdDRxbVRjMk52YjNSbGNrQmhkSFJoZG1s"
+        "emRHRXVZMjl0CgEB"
+    )
     decoded = base64.b64decode(example).replace(b"\n", b"")
     assert server("XOAUTH2").step(decoded) == sasl.CheckToken(
         "someuser@example.com", "ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29t"
@@ -249,7 +252,9 @@ def external(identity: str = USER) -> sasl.ServerMechanism:
     return sasl.server_mechanism("external", nonce="", channel_binding=None, certified=identity)
 
 
-@pytest.mark.rfc("4422 §A.1", "An empty response asks to act as whom the certificate names, another to act for somebody.")
+@pytest.mark.rfc(
+    "4422 appendix A.1", "An empty response asks to act as whom the certificate names, another to act for somebody."
+)
 @pytest.mark.parametrize("authorization", ["", USER, "josé@example.com"])
 @pytest.mark.parametrize("asks", [True, False])
 def test_external_says_whom_to_act_for(authorization: str, asks: bool) -> None:

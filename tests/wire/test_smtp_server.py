@@ -383,40 +383,6 @@ def test_nothing_behind_quit_is_read(owner: Owner) -> None:
     assert say(owner, HELLO, "QUIT", MAIL) == [250, 221]
 
 
-PHASE_MATRIX = """
-          greeted ready mail rcpt chunks
-HELO      x       x     x    x    x
-EHLO      x       x     x    x    x
-LHLO      x       x     x    x    x
-STARTTLS  x       x     -    -    -
-AUTH      -       x     -    -    -
-MAIL      -       x     -    -    -
-SEND      -       x     -    -    -
-SOML      -       x     -    -    -
-SAML      -       x     -    -    -
-RCPT      -       -     x    x    -
-DATA      -       -     x    x    -
-BDAT      -       -     x    x    x
-RSET      x       x     x    x    x
-NOOP      x       x     x    x    x
-VRFY      x       x     x    x    x
-EXPN      x       x     x    x    x
-HELP      x       x     x    x    x
-ETRN      -       x     -    -    -
-ATRN      -       x     -    -    -
-TURN      -       x     -    -    -
-XCLIENT   x       x     -    -    -
-XFORWARD  x       x     -    -    -
-QUIT      x       x     x    x    x
-"""
-
-
-@pytest.mark.rfc("5321 §4.1.4", "Each verb is legal in the phases of a table.")
-def test_the_law_of_order_is_what_the_matrix_says() -> None:
-    printed = [[verb.name, *("x" if phase in verb.phases else "-" for phase in Phase)] for verb in VERBS]
-    assert printed == [line.split() for line in PHASE_MATRIX.strip().splitlines()[1:]]
-
-
 DIALOGUE = (
     b"EHLO c\r\nMAIL FROM:<a@example.net> BODY=8BITMIME\r\nRCPT TO:<b@example.org>\r\n"
     b"RCPT TO:<nobody@example.org>\r\nBOGUS\r\nDATA\r\nSubject: x\r\n\r\n..\r\n...\r\n\r\n.\r\n"

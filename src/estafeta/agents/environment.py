@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from estafeta.agents.envelopes import Outward
@@ -63,7 +63,7 @@ class Environment:
     """Tells of the domains of submitted mail's recipients; None where it is not asked."""
     screens: Screens | None = None
     """None where nothing is shown on screens."""
-    promises: PromiseSettings = PromiseSettings()
+    promises: PromiseSettings = field(default_factory=PromiseSettings)
     """What clients may ask of time and order."""
 
 

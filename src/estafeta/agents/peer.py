@@ -142,6 +142,8 @@ class Peer:
         ]
         if draft.sender.opening is not Opening.MAIL:
             facts["opening"] = draft.sender.opening.value
+        if draft.sender.auth is not None and self.is_submission:  # RFC 4954 §5: of others it is as if it were <>
+            facts["submitter"] = draft.sender.auth
         facts |= promise_facts(draft.sender, draft.priority, draft.started_at)
         if draft.showing is not None:
             facts["shown"] = draft.showing.facts()

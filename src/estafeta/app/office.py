@@ -66,6 +66,7 @@ PERSONAL_FACTS = (
     "peer",
     "helo",
     "client_name",
+    "submitter",
     "account",
     "reverse_path",
     "forward_path",

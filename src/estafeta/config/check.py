@@ -245,7 +245,7 @@ def _oauth(settings: Settings, table: OAuthSettings) -> Iterator[Finding]:
     for name, what, remedy in oauth.problems(table):
         yield Finding(("oauth", name), what, remedy)
     if settings.tls is None:  # RFC 7628 §3
-        yield Finding(("oauth",), "takes tokens over TLS alone", "Add [tls] with certificate and key.")
+        yield Finding(("oauth",), "takes tokens over TLS alone", "Add [tls] with certificate and key.", "tls")
 
 
 def _oauth_files(table: OAuthSettings) -> Iterator[Finding]:

@@ -195,8 +195,8 @@ def _remove(tables: dict[str, Any], key: Key) -> None:
         value[key[array]] = None
     else:
         value.pop(key[-1], None)
-        if key[0] == "tls":  # the certificate is not checked without its key
-            tables.pop("tls", None)
+        if key[0] in ("tls", "oauth"):  # they cannot be without a part: no certificate is checked without its key
+            tables.pop(key[0], None)
 
 
 def _close_ranks(tables: dict[str, Any], key: Key = ()) -> dict[Key, list[int]]:

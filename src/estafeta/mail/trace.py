@@ -57,8 +57,8 @@ def received(
     """A Received field with CRLF. `tls` is a comment such as `TLSv1.3 TLS_AES_256_GCM_SHA384`.
 
     `recipient` is named only where there is one alone, so that blind copies stay blind (RFC 5321 §7.6). `priority` is
-    what MAIL said with MT-PRIORITY (RFC 6710 §7). `peer_name` is the client's name as a proxy has found it, `forwarded` a
-    comment on where a filter had the message from.
+    what MAIL said with MT-PRIORITY (RFC 6710 §7). `peer_name` is the client's name as a proxy has found it, `forwarded`
+    a comment on where a filter had the message from.
     """
     literal = f"IPv6:{peer_ip}" if ":" in peer_ip else peer_ip
     name = f"{_word(peer_name)} " if peer_name else ""

@@ -180,7 +180,7 @@ class Relay:
         try:
             content = await under_way.content_for(client)
             by = under_way.deliver_by(client)
-            sender = under_way.sender(len(content), by)
+            sender = under_way.sender(len(content), by, is_logged_in=client.is_authenticated)
             relaying = under_way.relaying(client)
             wire_content = WireContent(content)  # its lines were looked at when it came in
             try:

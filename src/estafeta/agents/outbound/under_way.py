@@ -55,14 +55,18 @@ class UnderWay:
         self.is_uncertain = False
         """A host may have the message though it did not say so: no other is asked now."""
 
-    def sender(self, size: int, by: DeliverBy | None = None) -> Sender:
-        """The envelope's first half, for a content of so many octets; `by`: what is left of its time."""
+    def sender(self, size: int, by: DeliverBy | None = None, *, is_logged_in: bool = False) -> Sender:
+        """The envelope's first half, for a content of so many octets.
+
+        `by`: what is left of its time; `is_logged_in`: we have logged in to the host.
+        """
         message = self.job.message
         return Sender(
             message.reverse_path,
             size=Octets(size),
             body=Body(message.body) if message.body in (Body.EIGHT_BIT, Body.BINARY) and not self._seven_bit else None,
             smtputf8=message.smtputf8,
+            auth="" if is_logged_in else None,  # RFC 4954 §5: `<>`, for we vouch for no submitter
             ret=message.ret,
             envid=message.envid,
             requires_tls=message.requires_tls and not message.reverse_path.is_null,

@@ -26,7 +26,7 @@ class ExternalServer:
         self._is_over = True
         if response is None:
             return Failure("no response", is_malformed=True)
-        # RFC 4422 §A.1: initial-response = *( UTF8-char-no-nul ); of no octets: to act for itself
+        # RFC 4422 appendix A.1: initial-response = *( UTF8-char-no-nul ); of no octets: to act for itself
         try:
             if b"\0" in response:
                 raise BadMessage("NUL")

@@ -6,7 +6,7 @@ before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -118,6 +118,11 @@ def _writers(keywords: frozenset[str]) -> tuple[tuple[Write[Sender], ...], tuple
     )
 
 
+def _can_be_in_time(seconds: int, keywords: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the server takes a message that is to come back after so many seconds (RFC 2852 §4.1.4.1)."""
+    return "DELIVERBY" in keywords and seconds >= max(1, least_time(keywords["DELIVERBY"]))
+
+
 def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool]:
     """What stands behind MAIL, and whether SMTPUTF8 is among it."""
     keywords = capabilities.keywords
@@ -132,9 +137,8 @@ def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool
     if sender.hold is not None and "FUTURERELEASE" not in keywords:
         raise ExtensionMissing("FUTURERELEASE", "the message")  # RFC 4865 §4.1 (1)
     by = sender.deliver_by
-    if by is not None and by.mode is ByMode.RETURN:  # RFC 2852 §4.1.4.1
-        if "DELIVERBY" not in keywords or by.seconds < max(1, least_time(keywords["DELIVERBY"])):
-            raise ExtensionMissing("DELIVERBY", "the message")
+    if by is not None and by.mode is ByMode.RETURN and not _can_be_in_time(by.seconds, keywords):
+        raise ExtensionMissing("DELIVERBY", "the message")
     is_utf8 = (is_foreign or sender.smtputf8) and "SMTPUTF8" in keywords
     text = f"FROM:<{path}>"
     for write in _writers(capabilities.known)[0]:

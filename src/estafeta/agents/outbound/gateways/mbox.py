@@ -1,6 +1,6 @@
 """mbox: all messages in one file, each behind a line `From ` (RFC 4155), quoted as `mboxrd` does.
 
-The file is locked as section 11.6 of Debian's policy asks: by fcntl(2), then by a file beside it whose name ends in `.lock`.
+The file is locked as section 11.6 of Debian's policy asks: by fcntl(2), then by a file beside it that ends in `.lock`.
 What was written when the disk is full is cut off again. A crash between writing and its record cannot be told from
 one before: such a message is in the file twice, or partly and then whole. A Maildir has no such gap.
 """

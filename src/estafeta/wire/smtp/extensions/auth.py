@@ -13,7 +13,7 @@ def _offer(session: Session) -> str | None:
     return "AUTH " + " ".join(session.mechanisms) if session.mechanisms else None
 
 
-# Departs from RFC 4954 §5: the submitter that MAIL names is read and not handed on with the message.
+# Departs from RFC 4954 §5: the submitter that MAIL names is written down and not handed on with the message.
 def _read(session: Session, value: str | None) -> dict[str, object]:
     if value is None:
         raise Fault(syntax.PARAMETER_WITHOUT_VALUE.with_(keyword="AUTH"))
