@@ -262,6 +262,33 @@ def test_the_fingerprint_goes_before_the_names(play: Play) -> None:
     play(test)
 
 
+def test_authorities_are_read_again(play: Play, tmp_path: Path) -> None:
+    async def test(people: People) -> None:
+        for authority, other in ((STRANGERS, AUTHORITY), (AUTHORITY, STRANGERS)):
+            (tmp_path / "people.pem").write_bytes(authority.certificate.public_bytes(PEM))
+            await people.office.office.reload(people.office.office.settings)
+            client = await people.submitter(made("Ana", authority, names=(ANA,)))
+            assert "EXTERNAL" in mechanisms(await client.say("EHLO client.example.net"))
+            with pytest.raises(NetError):
+                client = await people.submitter(made("Ana", other, names=(ANA,)))
+                if not await client.say("EHLO client.example.net"):
+                    raise NetError("nothing came")
+
+    play(test)
+
+
+def test_certificates_are_asked_for_no_more_when_the_setting_goes(play: Play) -> None:
+    async def test(people: People) -> None:
+        office = people.office.office
+        assert office.settings.tls is not None
+        tls = office.settings.tls.model_copy(update={"client_authorities": None})
+        await office.reload(office.settings.model_copy(update={"tls": tls}))
+        client = await people.submitter(made("Ana", STRANGERS, names=(ANA,)))
+        assert "EXTERNAL" not in mechanisms(await client.say("EHLO client.example.net"))
+
+    play(test)
+
+
 def test_a_disabled_account_is_not_let_in(play: Play) -> None:
     async def test(people: People) -> None:
         client = await people.submitter(made("Ana", AUTHORITY, names=(ANA,)))

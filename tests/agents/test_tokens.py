@@ -323,6 +323,16 @@ def test_a_signed_token_logs_in_and_one_of_another_key_does_not(play: Play) -> N
     play(test, signed=True)
 
 
+def test_tokens_are_taken_no_more_when_the_setting_goes(play: Play) -> None:
+    async def test(office: Office, server: WebServer) -> None:
+        knows(server, good={})
+        assert "XOAUTH2" in await (await secure(office)).say("EHLO client.example.net")
+        await office.office.reload(office.office.settings.model_copy(update={"oauth": None}))
+        assert "XOAUTH2" not in await (await secure(office)).say("EHLO client.example.net")
+
+    play(test)
+
+
 def test_our_own_client_logs_in_with_a_token(play: Play) -> None:
     async def test(office: Office, server: WebServer) -> None:
         knows(server, good={})

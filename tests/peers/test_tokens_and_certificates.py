@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agents.conftest import NO_DNS, Office, populate
@@ -69,8 +70,9 @@ def play(tmp_path: Path, run: Run) -> Callable[[Arguments], tuple[int, int]]:
     return lambda arguments: asyncio.run(main(arguments))
 
 
-def token(**claims: object) -> str:
-    return signer("RS256").sign(**({"exp": time.time() + 60} | claims))
+def token(**claims: Any) -> str:
+    said: dict[str, Any] = {"exp": time.time() + 60}
+    return signer("RS256").sign(**(said | claims))
 
 
 def msmtp(port: int, issued: Issued, *more: str | Path) -> list[str | Path]:

@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.net.webserver import WebServer, answer, serving
 from tests.policy.tokens import AUDIENCE, ISSUER, NOW
 
@@ -145,6 +147,21 @@ def test_other_tokens_are_refused(folder: Path, said: dict[str, Any], reason: st
         assert refused.is_expired == (reason == "expired")
 
     run(folder, said, test)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(AUDIENCE),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["iss", "aud", "exp", "nbf", "scope", "scp", "email", "email_verified", "active"])
+
+
+@given(claims=st.dictionaries(NAMES, JSON), is_whole=st.booleans())
+def test_claims_of_every_kind_are_judged(claims: dict[str, Any], is_whole: bool) -> None:
+    judged = judge(claims, replace(SETTINGS, scope="mail"), NOW, is_whole=is_whole)
+    if not isinstance(judged, TokenRefused):
+        assert isinstance(judged, TokenFacts) and judged.identity == claims["email"]
 
 
 @pytest.mark.rfc("6750 §3.1", "A token without the scope that is needed is refused as insufficient_scope.")

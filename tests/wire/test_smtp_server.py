@@ -15,7 +15,6 @@ from estafeta.wire.errors import LocalProtocolError
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.server import ServerEngine
 from estafeta.wire.smtp.session import Phase, ServerOptions
-from estafeta.wire.smtp.verbs import VERBS
 
 OPTIONS = ServerOptions(
     "mx.example.org",

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
@@ -282,7 +283,8 @@ class Authenticator:
         if not lacks_sha_1 and not (hashed.cram_md5 is None and CRAM_MD5 in mechanisms):
             return
         completed = await self._run_in_thread(lambda: passwords.with_keys(hashed, password, mechanisms))
-        await self._store.write(lambda tx: accounts.add_keys(tx, address, hashed, completed))
+        with suppress(StoreError):  # the login is right all the same; the next one makes them
+            await self._store.write(lambda tx: accounts.add_keys(tx, address, hashed, completed))
 
     async def _verify(self, credentials: Credentials | None, password: str) -> bool:
         if credentials is not None:
