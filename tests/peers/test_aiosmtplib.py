@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+from collections.abc import Iterator
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -13,7 +15,18 @@ from tests.peers.running import PASSWORD, RunningServer, behind_trace
 
 from estafeta.config.settings import ListenerKind
 
-pytestmark = pytest.mark.peers
+pytestmark = [
+    pytest.mark.peers,
+    # It closes the transports of TLS without waiting for their end, which asyncio.run does not wait for either.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What it leaves unclosed is collected here, and not in the middle of another test."""
+    yield
+    gc.collect()
 
 
 def client(server: RunningServer, kind: ListenerKind, **options: object) -> aiosmtplib.SMTP:

@@ -291,3 +291,16 @@ def test_a_fraction_is_rounded_so_that_nothing_leaves_too_early() -> None:
     said = Sender(FROM, hold=Hold(until=NOW + timedelta(days=1, seconds=0.1)))
     line = client(f"FUTURERELEASE {WEEK} 2026-11-29T12:00:00Z").mail(said)
     assert line == b"MAIL FROM:<ana@example.org> HOLDUNTIL=2026-11-23T12:00:01Z\r\n"
+
+
+@pytest.mark.rfc("4865 §3", "The latest instant that EHLO names moves with the clock.")
+def test_the_latest_release_moves_with_the_clock() -> None:
+    now = [datetime(2026, 11, 22, 12, tzinfo=UTC)]
+    options = ServerOptions("mx", hold_for=3600, hold_until=lambda: now[0])
+    for hour in (12, 13):
+        now[0] = datetime(2026, 11, 22, hour, tzinfo=UTC)
+        engine = ServerEngine(options)
+        engine.feed(b"EHLO c\r\n")
+        engine.next_event()
+        engine.answer(engine.hello_reply("mx"))
+        assert b"250-FUTURERELEASE 3600 2026-11-22T%d:00:00Z\r\n" % hour in engine.take_output()

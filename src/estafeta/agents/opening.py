@@ -42,7 +42,8 @@ async def open_session(session: Session) -> bytes:
     if not session.listener.takes_mail:  # RFC 7504 §3
         session.note("connect", "", connections.TAKES_NO_MAIL, Reason.TAKES_NO_MAIL)
         return _refuse(session, connections.TAKES_NO_MAIL, Reason.TAKES_NO_MAIL)
-    await recognize(session)
+    if session.stream.tls is not None:
+        await recognize(session)
     settings, octets = session.environment.settings, b""
     if (settings.greet_after or settings.refuse_early_talkers) and _is_watched(session):
         early = await _early(session, settings.greet_after)

@@ -101,12 +101,20 @@ class Session:
 
     async def _converse(self) -> None:
         engine, stream, limits, clock = self.engine, self.stream, self.environment.limits, self.environment.clock
-        pace, ends_at = Pace(limits), self.started_at + limits.session_after
+        pace, ends_at, next_event = Pace(limits), self.started_at + limits.session_after, engine.next_event
         is_data = is_part = False
         octets = await open_session(self)
         while octets:
             engine.feed(octets)
-            was_part, is_part = is_part, not await self._answer_all() and not is_data
+            count, was_part = 0, is_part
+            while (event := next_event()) is not None:
+                await _HANDLERS[type(event)](self, event)
+                if self.faults > limits.faults or self.refusals > limits.refusals:
+                    self._end_with(connections.TOO_MANY_FAULTS, Reason.TOO_MANY)
+                count += 1
+                if not count % _REPLIES_AT_ONCE:
+                    await self._give_way()
+            is_part = not count and not is_data  # nothing whole has come
             was_data, is_data = is_data, engine.is_reading_data
             output, now = engine.take_output(), clock()
             if output:
@@ -135,22 +143,13 @@ class Session:
             octets = await stream.receive()
             self.is_waiting = False
 
-    async def _answer_all(self) -> bool:
-        """Answer what has come; gives whether that was anything whole."""
-        next_event, limits = self.engine.next_event, self.environment.limits
-        count = 0
-        while (event := next_event()) is not None:
-            await _HANDLERS[type(event)](self, event)
-            if self.faults > limits.faults or self.refusals > limits.refusals:
-                self._end_with(connections.TOO_MANY_FAULTS, Reason.TOO_MANY)
-            count += 1
-            if not count % _REPLIES_AT_ONCE:
-                self.stream.set_deadline(limits.command_after)
-                if output := self.engine.take_output():
-                    self.stream.send(output)
-                await self.stream.drain()
-                await asyncio.sleep(0)  # others have their turn, too
-        return count > 0
+    async def _give_way(self) -> None:
+        """So much was answered that the client is to read it first, and others have their turn."""
+        self.stream.set_deadline(self.environment.limits.command_after)
+        if output := self.engine.take_output():
+            self.stream.send(output)
+        await self.stream.drain()
+        await asyncio.sleep(0)
 
     def close_if_idle(self) -> None:
         """The server is closing: unless mail data is arriving, this session ends now."""

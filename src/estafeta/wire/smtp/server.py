@@ -53,13 +53,19 @@ _UNREADABLE = {
 }
 
 
-@lru_cache(maxsize=64)
-def _hello_reply(text: str, options: ServerOptions, is_secure: bool, is_authenticated: bool) -> Reply:
-    """The reply to EHLO: it depends on nothing else of a session."""
+def _hello_reply(
+    text: str, options: ServerOptions, is_extended: bool, is_secure: bool, is_authenticated: bool
+) -> Reply:
+    """The reply to HELO or EHLO: it depends on nothing else of a session."""
+    said = connections.HELLO.with_(hostname=options.hostname)
+    if not is_extended:
+        return Reply(250, None, (text,), said.key, said.values)
     session = Session(options, is_secure=is_secure, is_authenticated=is_authenticated)
     offers = (extension.offer(session) for extension in EXTENSIONS)
-    said = connections.HELLO.with_(hostname=options.hostname)
     return Reply(250, None, (text, *(offer for offer in offers if offer is not None)), said.key, said.values)
+
+
+_remembered_hello_reply = lru_cache(maxsize=64)(_hello_reply)
 
 
 class ServerEngine:
@@ -147,8 +153,22 @@ class ServerEngine:
         return event
 
     def _next_content(self, reader: DataReader | ChunkReader | Skipper) -> Event | None:
-        if isinstance(reader, DataReader):
-            return self._next_data(reader)
+        if not isinstance(reader, DataReader):
+            return self._next_of_chunk(reader)
+        if not reader.is_complete:
+            octets = reader.take(self._buffer)
+            if octets:
+                return Content(octets)
+        if reader.has_false_end:  # whatever comes behind it, wherever the octets are cut
+            self._verb, self._pending = None, FalseEndOfData()
+            return self._pending
+        if not reader.is_complete:
+            return None
+        self._session.reader = self._verb = None
+        self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
+        return self._pending
+
+    def _next_of_chunk(self, reader: ChunkReader | Skipper) -> Event | None:
         octets = reader.take(self._buffer)
         if octets:
             return Content(octets)
@@ -161,20 +181,6 @@ class ServerEngine:
             self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
         else:
             self._pending = EndOfChunk(reader.size)
-        return self._pending
-
-    def _next_data(self, reader: DataReader) -> Event | None:
-        if not reader.is_complete:
-            octets = reader.take(self._buffer)
-            if octets:
-                return Content(octets)
-        if reader.has_false_end:  # whatever comes behind it, wherever the octets are cut
-            self._verb, self._pending = None, FalseEndOfData()
-            return self._pending
-        if not reader.is_complete:
-            return None
-        self._session.reader = self._verb = None
-        self._pending = EndOfData(reader.size, reader.has_8bit, reader.fault)
         return self._pending
 
     def _read(self, line: bytes | LineFault) -> Event | None:
@@ -284,11 +290,11 @@ class ServerEngine:
         """The positive reply to the pending Hello: with EHLO and LHLO, the extensions offered now."""
         event = self._pending
         assert isinstance(event, Hello)
-        if event.verb == "HELO":
-            said = connections.HELLO.with_(hostname=self._session.options.hostname)
-            return Reply(250, None, (text,), said.key, said.values)
         session = self._session
-        return _hello_reply(text, session.options, session.is_secure, session.is_authenticated)
+        options = session.options
+        # RFC 4865 §3 (3): FUTURERELEASE names an instant, which moves with the clock.
+        reply = _remembered_hello_reply if options.hold_until is None else _hello_reply
+        return reply(text, options, event.verb != "HELO", session.is_secure, session.is_authenticated)
 
     def help_reply(self, topic: str) -> Reply:
         """What HELP says; the topic is in upper case, or empty."""

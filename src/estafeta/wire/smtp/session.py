@@ -35,9 +35,12 @@ class Phase(Enum):
     """A transaction whose content has begun to come by BDAT."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServerOptions:
-    """What one listener's sessions offer. Sizes in octets."""
+    """What one listener's sessions offer. Sizes in octets.
+
+    They are made once a listener and kind of client, and told apart by identity.
+    """
 
     hostname: str
     lmtp: bool = False
