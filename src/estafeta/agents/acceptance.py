@@ -86,10 +86,13 @@ async def _refusal(peer: Peer, draft: Draft, event: EndOfData, facts: HeaderFact
         return AcceptanceOutcome(contents.LOOP, Reason.LOOP, f"{facts.hops} Received fields")
     if settings.no_soliciting and (kind := unwanted(settings, in_header(draft.incoming.head))) is not None:
         return AcceptanceOutcome(UNWANTED, Reason.SOLICITATION, kind)
-    if is_too_late(draft.sender, draft.started_at, peer.environment.clock()):  # RFC 2852 §3: here at the latest
+    by = draft.sender.deliver_by
+    if by is not None and is_too_late(
+        by, draft.started_at, peer.environment.clock()
+    ):  # RFC 2852 §3: here at the latest
         return AcceptanceOutcome(TOO_LATE, Reason.NOT_PROMISED)
-    if draft.sender.priority is None:
-        draft.priority = field_priority(peer.environment.promises, draft.incoming.head, peer.highest_priority)
+    if draft.sender.priority is None and peer.environment.promises.believe_priority_field:
+        draft.priority = field_priority(draft.incoming.head, peer.highest_priority)
     return await _identity_refusal(peer, draft, draft.incoming.head)
 
 

@@ -110,9 +110,14 @@ class Offers:
         self._environment = environment
         self._listener = listener
         self._made: dict[tuple[bool, bool | None, bool | None], ServerOptions] = {}
+        settings = environment.settings
+        depends = settings.xclient_networks or settings.xforward_networks or not settings.require_tls_for_submission
+        self._for_all = None if depends else server_options(environment, listener, is_near=False)
 
     def to(self, peer: PeerAddress) -> ServerOptions:
         """What this client is offered."""
+        if self._for_all is not None:
+            return self._for_all
         settings = self._environment.settings
         key = (
             is_near(settings, peer),

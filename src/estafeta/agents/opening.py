@@ -17,7 +17,7 @@ from estafeta.agents.settings import SmtpLimits
 from estafeta.mail.catalogue import clients, connections
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import DeadlinePassed
-from estafeta.wire.foreign import ENOUGH, Foreign, foreign_protocol
+from estafeta.wire.foreign import ENOUGH, HELLOS, Foreign, foreign_protocol
 
 if TYPE_CHECKING:
     from estafeta.agents.session import Session
@@ -56,7 +56,12 @@ async def open_session(session: Session) -> bytes:
     is_lmtp = session.listener.role is Role.LMTP
     session.engine.greet(greeting(session.environment.hostname, is_lmtp=is_lmtp))
     session.stream.send(session.engine.take_output())
-    return await _first_line(session, octets)
+    session.stream.set_deadline(session.environment.limits.command_after)
+    if not octets:
+        session.is_waiting = True
+        octets = await session.stream.receive()
+        session.is_waiting = False
+    return octets if octets.startswith(HELLOS) and b"\n" in octets else await _first_line(session, octets)
 
 
 def _is_watched(session: Session) -> bool:
@@ -88,24 +93,25 @@ async def _early(session: Session, seconds: float) -> bytes | None:
 
 
 async def _first_line(session: Session, octets: bytes) -> bytes:
-    stream, limits = session.stream, session.environment.limits
-    stream.set_deadline(limits.command_after)
-    while True:
-        if octets:
-            foreign = foreign_protocol(octets)
-            if foreign is not None:
-                _turn_away(session, foreign)
-                return b""
-            if b"\n" in octets or len(octets) >= ENOUGH:
-                return octets
+    """What begins with `octets`, up to the end of its first line; b"" where the session is at its end."""
+    is_begun = False
+    while octets:
+        foreign = foreign_protocol(octets)
+        if foreign is not None:
+            _turn_away(session, foreign)
+            return b""
+        if b"\n" in octets or len(octets) >= ENOUGH:
+            return octets
+        if not is_begun:
+            session.stream.set_deadline(session.environment.limits.command_line_after)
+            is_begun = True
         session.is_waiting = True
-        more = await stream.receive()
+        more = await session.stream.receive()
         session.is_waiting = False
         if not more:
             return b""
-        if not octets:
-            stream.set_deadline(limits.command_line_after)
         octets += more
+    return b""
 
 
 def _turn_away(session: Session, foreign: Foreign) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from estafeta.agents.chronicle import Reason
 from estafeta.mail.address import Address
 from estafeta.mail.catalogue import contents, screens, senders
-from estafeta.mail.envelope import ByMode, Opening, Sender
+from estafeta.mail.envelope import ByMode, DeliverBy, Opening, Sender
 from estafeta.mail.priority import said_priority
 from estafeta.mail.reply import Reply
 from estafeta.store import queue
@@ -107,10 +107,8 @@ def lowering_reply(priority: int) -> Reply:
     return senders.PRIORITY_LOWERED.with_(priority=str(priority))
 
 
-def field_priority(settings: PromiseSettings, head: bytes, highest: int) -> int:
-    """The priority of a message whose MAIL said none (RFC 6710 §4.1 (5), RFC 6758 §3.1)."""
-    if not settings.believe_priority_field:
-        return 0
+def field_priority(head: bytes, highest: int) -> int:
+    """The priority of a message whose MAIL said none and whose field is believed (RFC 6710 §4.1 (5), RFC 6758 §3.1)."""
     said = said_priority(head)
     return 0 if said is None else min(said, highest)
 
@@ -137,10 +135,9 @@ def deadline(sender: Sender, at: float) -> Deadline | None:
     return None if by is None else Deadline(Instant(at + by.seconds), by.mode, by.is_traced)
 
 
-def is_too_late(sender: Sender, said_at: float, now: float) -> bool:
+def is_too_late(by: DeliverBy, said_at: float, now: float) -> bool:
     """Whether the content came when the message was to be back already."""
-    by = sender.deliver_by
-    return by is not None and by.mode is ByMode.RETURN and said_at + by.seconds <= now
+    return by.mode is ByMode.RETURN and said_at + by.seconds <= now
 
 
 def facts(sender: Sender, priority: int, said_at: float) -> dict[str, object]:

@@ -26,7 +26,8 @@ class Foreign(StrEnum):
 ENOUGH: Final = 512
 """Octets of a first line after which it is judged as it is."""
 
-_HELLOS: Final = (b"EHLO ", b"LHLO ", b"HELO ", b"ehlo ", b"lhlo ", b"helo ")
+HELLOS: Final = (b"EHLO ", b"LHLO ", b"HELO ", b"ehlo ", b"lhlo ", b"helo ")
+"""How nearly all first lines of mail begin."""
 # RFC 9110 §9.3, RFC 5789, RFC 9113 §3.4; a method of HTTP is upper case. RTSP and SIP have requests of this form too.
 _METHOD: Final = re.compile(rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|PRI) [^\r\n ]")
 _VERSION: Final = re.compile(rb"[^\r\n]* (?:HTTP|RTSP|SIP)/[0-9.]{1,3}\r?\n")
@@ -34,7 +35,7 @@ _VERSION: Final = re.compile(rb"[^\r\n]* (?:HTTP|RTSP|SIP)/[0-9.]{1,3}\r?\n")
 
 def foreign_protocol(octets: bytes) -> Foreign | None:
     """What the first octets of a client, one at least, belong to; None where it may be commands of mail."""
-    if octets.startswith(_HELLOS):
+    if octets.startswith(HELLOS):
         return None
     if octets.startswith(b"\x16\x03"):  # RFC 8446 §5.1: a handshake record
         return Foreign.TLS
