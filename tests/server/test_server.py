@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -567,3 +568,15 @@ def test_a_unix_socket_is_served(tmp_path: Path) -> None:
 def test_what_does_not_fit_together_is_refused_at_once(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"tls=|passwords=|octet|domain"):
         Server(Collector(), **options)  # type: ignore[arg-type]
+
+
+def test_a_session_ends_at_its_time_though_content_is_coming() -> None:
+    async def scene(line: Line) -> str:
+        assert (await line.say(*ENVELOPE, "DATA")).startswith("354")
+        while True:
+            await line.send(b"a line\r\n")
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(line.reply(), 0.05)
+
+    last = talk(Server(Collector(), limits=ServerLimits(session_after=0.3)), scene)
+    assert last.startswith("421 4.4.2")

@@ -30,11 +30,6 @@ from estafeta.store.records import Acceptance, Content, EntryKind, Instant, Jour
 from estafeta.store.store import Transaction
 from estafeta.wire.smtp.events import EndOfData
 
-_BAD_DATA = {
-    "bare CR or LF in mail data": contents.BARE_LINE_END,
-    "NUL in mail data": contents.NUL,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class AcceptanceOutcome:
@@ -75,8 +70,8 @@ async def _refusal(peer: Peer, draft: Draft, event: EndOfData, facts: HeaderFact
     """What is wrong with the content itself."""
     settings, limits = peer.environment.settings, peer.environment.limits
     assert draft.incoming is not None
-    if event.fault is not None:
-        return AcceptanceOutcome(_BAD_DATA[event.fault.value], Reason.BAD_DATA, event.fault.value)
+    if event.fault is not None and event.refusal is not None:
+        return AcceptanceOutcome(event.refusal, Reason.BAD_DATA, event.fault.value)
     is_announced = draft.sender.body in (Body.EIGHT_BIT, Body.BINARY) or draft.sender.smtputf8
     if event.has_8bit and settings.refuse_unannounced_8bit and not is_announced:
         return AcceptanceOutcome(contents.UNANNOUNCED_8BIT, Reason.UNANNOUNCED_8BIT)

@@ -36,10 +36,6 @@ _log = logging.getLogger("estafeta.server")
 
 T = TypeVar("T")
 
-_BAD_DATA = {
-    "bare CR or LF in mail data": contents.BARE_LINE_END,
-    "NUL in mail data": contents.NUL,
-}
 # RFC 5321 §3.5.3
 _CANNOT_VERIFY = Reply.of(252, "cannot verify the user, but will take the message and attempt delivery", "2.5.2")
 _CANNOT_EXPAND = Reply.of(550, "no such list", "5.1.1")
@@ -123,11 +119,11 @@ class Conversation:
                 await self._answer(event)
                 if self._is_worn_out():
                     self._end_with(connections.TOO_MANY_FAULTS)
-            if not engine.is_ended and not engine.is_reading_data:
-                if self._is_closing():
-                    self._end_with(connections.CLOSING)
-                elif loop.time() > ends_at:
+            if not engine.is_ended:
+                if loop.time() > ends_at:
                     self._end_with(connections.TIMEOUT)
+                elif not engine.is_reading_data and self._is_closing():
+                    self._end_with(connections.CLOSING)
             output = engine.take_output()
             if output:
                 stream.send(output)
@@ -299,7 +295,7 @@ class Conversation:
     async def _on_end_of_data(self, event: events.EndOfData) -> None:
         answer: Answer = await self._before_first_chunk()
         if answer is None:
-            answer = _BAD_DATA[event.fault.value] if event.fault is not None else None
+            answer = event.refusal
         if answer is None and self._size > self._service.message_size:
             answer = contents.TOO_LARGE
         if answer is None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from estafeta.mail.catalogue import contents
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.wire.smtp.data import DataFault
+
+_BAD_DATA = {DataFault.BARE_LINE_END: contents.BARE_LINE_END, DataFault.NUL: contents.NUL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ class EndOfData:
     size: int
     has_8bit: bool
     fault: DataFault | None
+
+    @property
+    def refusal(self) -> Reply | None:
+        """The answer to content with a fault, unless the owner has a stronger one."""
+        return None if self.fault is None else _BAD_DATA[self.fault]
 
 
 @dataclass(frozen=True, slots=True)
