@@ -36,7 +36,7 @@ class Keyed(Collector):
     """Knows one user by the keys."""
 
     async def on_keys(self, session: Session, identity: str) -> ScramKeys | None:
-        return ScramKeys.of("secret") if identity == "ana" else None
+        return ScramKeys.of("secret", bytes(16)) if identity == "ana" else None
 
 
 def plain(identity: str, password: str, authorization: str = "") -> str:

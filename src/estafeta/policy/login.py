@@ -23,7 +23,7 @@ from estafeta.policy.oauth import TokenChecker, TokenFacts, TokenRefused, TokenU
 from estafeta.policy.remembered import RememberedPasswords
 from estafeta.store import accounts, certificates, domains, passwords
 from estafeta.store.errors import StoreError
-from estafeta.store.records import Account, Credentials, ScramKeys
+from estafeta.store.records import Account, Credentials
 from estafeta.store.store import Store, Transaction
 from estafeta.wire.sasl import (
     CRAM_MD5,
@@ -39,6 +39,7 @@ from estafeta.wire.sasl import (
     FetchCramKeys,
     FetchKeys,
     SaslError,
+    ScramKeys,
     ServerMechanism,
     Step,
     Success,

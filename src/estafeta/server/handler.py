@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.reply import Reply
-from estafeta.server.logins import ScramKeys
 from estafeta.server.message import Message
 from estafeta.server.session import Session
+from estafeta.wire.sasl import ScramKeys
 
 Answer: TypeAlias = Reply | Sequence[Reply] | None
 """To a message: None takes it. With LMTP also one reply for each recipient, in their order (RFC 2033 §4.2)."""

@@ -9,10 +9,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
-
-import scramp
 
 from estafeta.wire.sasl import (
     LOGIN,
@@ -26,11 +23,13 @@ from estafeta.wire.sasl import (
     CheckToken,
     FetchKeys,
     SaslError,
+    ScramKeys,
     ServerMechanism,
     Step,
     Success,
     prepare,
 )
+from estafeta.wire.sasl.keys import LEAST_ITERATIONS
 
 if TYPE_CHECKING:
     from estafeta.server.handler import Handler
@@ -42,26 +41,6 @@ PasswordOf: TypeAlias = Callable[[str], Awaitable[str | None]]
 _PROVED = (SCRAM_SHA_256_PLUS, SCRAM_SHA_256)
 _CHECKED = (PLAIN, LOGIN)
 _ALL = (*_PROVED, *_CHECKED, *TOKEN_MECHANISMS)
-_ITERATIONS = 4096
-"""RFC 7677 §4: at least. More would protect keys that are stored, and here the password itself is at hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScramKeys:
-    """What a server has to know of a user for SCRAM-SHA-256 in place of the password (RFC 5802 §3)."""
-
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
-
-    @staticmethod
-    def of(password: str, salt: bytes | None = None, iterations: int = _ITERATIONS) -> ScramKeys:
-        """Made from a password; takes some milliseconds. Raises SaslError for a text that cannot be a password."""
-        salt, stored_key, server_key, iterations = scramp.ScramMechanism("SCRAM-SHA-256").make_auth_info(
-            prepare(password), iteration_count=iterations, salt=salt
-        )
-        return ScramKeys(salt, iterations, stored_key, server_key)
 
 
 class Logins:
@@ -136,7 +115,7 @@ class Logins:
     def _nobodys(self, identity: str) -> ScramKeys:
         """RFC 5802 §9: the salt of a user that does not exist looks like any other, and stays the same."""
         salt = self._made_up("salt", identity)[:16]
-        return ScramKeys(salt, _ITERATIONS, self._made_up("stored", identity), self._made_up("server", identity))
+        return ScramKeys(salt, LEAST_ITERATIONS, self._made_up("stored", identity), self._made_up("server", identity))
 
     def _made_up(self, what: str, identity: str) -> bytes:
         return hmac.digest(self._secret, f"{what}\0{identity}".encode(), "sha256")

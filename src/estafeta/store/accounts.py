@@ -14,9 +14,9 @@ from estafeta.store.records import (
     Credentials,
     HashedPassword,
     Instant,
-    ScramKeys,
 )
 from estafeta.store.statements import Statements
+from estafeta.wire.sasl import ScramKeys
 
 __all__ = [
     "UnfitPassword",

@@ -5,6 +5,7 @@ Both are made from the password as SASLprep leaves it (RFC 4013), so that every 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -12,13 +13,15 @@ import argon2
 import scramp
 from scramp.utils import saslprep
 
-from estafeta.store.records import HashedPassword, ScramKeys
-from estafeta.wire.sasl import CRAM_MD5, SCRAM_SHA_1
+from estafeta.store.records import HashedPassword
+from estafeta.wire.sasl import CRAM_MD5, SCRAM_SHA_1, ScramKeys
 from estafeta.wire.sasl.md5 import keyed_states
 
 _HASHER = argon2.PasswordHasher()
 """Argon2id with the library's profile, RFC 9106 §4's second choice: 64 MiB, 3 passes, 4 lanes."""
 
+_SALT = 32
+"""Octets of a salt; policy.login makes up as many for users that do not exist."""
 SCRAM_ITERATIONS = 15_000
 """RFC 7677 §4 asks for 4096 at least and for 15,000 where it can be; the client pays for them at each login,
 and phones are clients too."""
@@ -35,7 +38,7 @@ def hash_password(password: str, further: Collection[str] = ()) -> HashedPasswor
     passwords millions of times faster than the others.
     """
     prepared = _prepared(password)
-    keys = _scram_keys("SCRAM-SHA-256", prepared, None)
+    keys = ScramKeys.of(prepared, secrets.token_bytes(_SALT), iterations=SCRAM_ITERATIONS)
     return with_keys(HashedPassword(_HASHER.hash(prepared), keys), prepared, further)
 
 
@@ -43,20 +46,12 @@ def with_keys(hashed: HashedPassword, password: str, further: Collection[str]) -
     """The same with the keys that it lacks of these mechanisms; the password must be the one that was hashed."""
     prepared = _prepared(password)
     if SCRAM_SHA_1 in further and hashed.scram_sha_1 is None:
-        keys = _scram_keys(SCRAM_SHA_1, prepared, hashed.scram_sha_256)
+        like = hashed.scram_sha_256
+        keys = ScramKeys.of(prepared, like.salt, iterations=like.iterations, mechanism=SCRAM_SHA_1)
         hashed = replace(hashed, scram_sha_1=keys)
     if CRAM_MD5 in further and hashed.cram_md5 is None:
         hashed = replace(hashed, cram_md5=keyed_states(prepared.encode()))
     return hashed
-
-
-def _scram_keys(mechanism: str, prepared: str, like: ScramKeys | None) -> ScramKeys:
-    salt, stored_key, server_key, iterations = scramp.ScramMechanism(mechanism).make_auth_info(
-        prepared,
-        salt=None if like is None else like.salt,
-        iteration_count=SCRAM_ITERATIONS if like is None else like.iterations,
-    )
-    return ScramKeys(salt, iterations, stored_key, server_key)
 
 
 def verify_password(argon2_text: str, password: str) -> bool:

@@ -8,6 +8,7 @@ from typing import NewType
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
 from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
+from estafeta.wire.sasl import ScramKeys
 
 AccountId = NewType("AccountId", int)
 DomainId = NewType("DomainId", int)
@@ -46,16 +47,6 @@ class Account:
     used_octets: int
     used_messages: int
     created_at: Instant
-
-
-@dataclass(frozen=True, slots=True)
-class ScramKeys:
-    """RFC 5802 §3: what a server keeps instead of a password."""
-
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

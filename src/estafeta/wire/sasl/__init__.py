@@ -11,6 +11,7 @@ from __future__ import annotations
 from estafeta.wire.sasl.bearer import MAX_TOKEN, BearerClient, BearerServer, TokenError
 from estafeta.wire.sasl.client import MAX_CLIENT_ITERATIONS, ClientMechanism, client_mechanism
 from estafeta.wire.sasl.external import ExternalClient, ExternalServer
+from estafeta.wire.sasl.keys import ScramKeys
 from estafeta.wire.sasl.messages import MAX_FIELD, prepare
 from estafeta.wire.sasl.offer import choose_mechanism, offered
 from estafeta.wire.sasl.server import MAX_RESPONSE, ServerMechanism, server_mechanism
@@ -69,6 +70,7 @@ __all__ = [
     "FetchCramKeys",
     "FetchKeys",
     "SaslError",
+    "ScramKeys",
     "ServerMechanism",
     "Step",
     "Success",
