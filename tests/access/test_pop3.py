@@ -25,7 +25,7 @@ from estafeta.net.memory import MemoryStream, pair
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard, LoginSettings
 from estafeta.policy.login import Authenticator
-from estafeta.store import acceptance, accounts, directory, domains, journal, mailboxes
+from estafeta.store import acceptance, accounts, directory, domains, journal, mailboxes, messages
 from estafeta.store.engine import Transaction
 from estafeta.store.records import (
     Acceptance,
@@ -187,13 +187,13 @@ class Office:
     async def uids(self) -> list[int]:
         """What is in the INBOX."""
         inbox = await self._inbox()
-        found = await self.store.read(lambda tx: mailboxes.messages(tx, inbox.mailbox_id))
+        found = await self.store.read(lambda tx: messages.list_of(tx, inbox.mailbox_id))
         return [message.uid for message in found]
 
     async def expunge(self, uid: int) -> None:
         """Remove a message as another access would."""
         inbox = await self._inbox()
-        await self.store.write(lambda tx: mailboxes.expunge(tx, inbox.mailbox_id, [Uid(uid)]))
+        await self.store.write(lambda tx: messages.expunge(tx, inbox.mailbox_id, [Uid(uid)]))
 
     async def last_session(self) -> dict[str, object]:
         """What the journal says of the session that ended last."""

@@ -19,7 +19,7 @@ from estafeta.net.authority import Issued, issue
 from estafeta.net.dns import DnsSettings
 from estafeta.net.stream import Stream, connect
 from estafeta.net.tls import client_context
-from estafeta.store import accounts, aliases, domains, journal, mailboxes, passwords, queue
+from estafeta.store import accounts, aliases, domains, journal, mailboxes, messages, passwords, queue
 from estafeta.store.records import Instant, JournalEntry, QueuedRecipient
 from estafeta.store.store import Transaction
 
@@ -129,8 +129,8 @@ class Office:
             assert account is not None
             inbox = mailboxes.inbox(tx, account.account_id)
             return [
-                mailboxes.read_content(tx, store.content, inbox.mailbox_id, message.uid)
-                for message in mailboxes.messages(tx, inbox.mailbox_id)
+                messages.read_content(tx, store.content, inbox.mailbox_id, message.uid)
+                for message in messages.list_of(tx, inbox.mailbox_id)
             ]
 
         return await store.read(read)

@@ -20,7 +20,7 @@ from estafeta.net.authority import Issued, issue
 from estafeta.net.listener import listen
 from estafeta.net.stream import Stream
 from estafeta.routing.routes import RouteAction, RouteRule
-from estafeta.store import accounts, mailboxes, queue
+from estafeta.store import accounts, mailboxes, messages, queue
 from estafeta.store.store import Transaction, open_store
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Customer:
             account = accounts.find(tx, Address.parse(address))
             assert account is not None
             inbox = mailboxes.inbox(tx, account.account_id).mailbox_id
-            found = mailboxes.messages(tx, inbox)
-            return [mailboxes.read_content(tx, store.content, inbox, each.uid) for each in found]
+            found = messages.list_of(tx, inbox)
+            return [messages.read_content(tx, store.content, inbox, each.uid) for each in found]
 
         try:
             return await store.read(read)

@@ -11,7 +11,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.mail.reply import Reply
-from estafeta.store import destinations, journal, mailboxes, queue
+from estafeta.store import destinations, journal, mailboxes, messages, queue
 from estafeta.store.ids import IdSource
 from estafeta.store.records import (
     DestinationState,
@@ -66,7 +66,7 @@ def test_a_message_that_was_removed_is_nowhere_now(office: Operator, take_in: Ta
 
         account = accounts.find(tx, Address("luis", "example.org"))
         assert account is not None
-        mailboxes.expunge(tx, mailboxes.inbox(tx, account.account_id).mailbox_id, [1])
+        messages.expunge(tx, mailboxes.inbox(tx, account.account_id).mailbox_id, [1])
 
     office.write(expunge)
     assert "now  " not in office.done("trace", queue_id)

@@ -18,7 +18,7 @@ from typing import TypeVar
 from estafeta.config.settings import ListenerKind
 from estafeta.mail.address import Address
 from estafeta.net.authority import Issued, issue
-from estafeta.store import accounts, domains, mailboxes, queue
+from estafeta.store import accounts, domains, mailboxes, messages, queue
 from estafeta.store.passwords import hash_password
 from estafeta.store.records import Instant, MailboxId
 from estafeta.store.store import Store, Transaction, open_store
@@ -131,14 +131,14 @@ class RunningServer:
 
         def read(tx: Transaction, store: Store) -> list[bytes]:
             inbox = _inbox(tx, address)
-            found = mailboxes.messages(tx, inbox)
-            return [mailboxes.read_content(tx, store.content, inbox, message.uid) for message in found]
+            found = messages.list_of(tx, inbox)
+            return [messages.read_content(tx, store.content, inbox, message.uid) for message in found]
 
         return self._ask(read)
 
     def count(self, address: str) -> int:
         """How many messages are in the account's INBOX."""
-        return self._ask(lambda tx, store: len(mailboxes.messages(tx, _inbox(tx, address))))
+        return self._ask(lambda tx, store: len(messages.list_of(tx, _inbox(tx, address))))
 
     def put(self, sender: str, address: str, contents: list[bytes]) -> None:
         """Have messages delivered to an account, as another host does."""

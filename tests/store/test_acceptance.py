@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from estafeta.mail.address import Address, ForwardPath
-from estafeta.store import accounts, aliases, directory, journal, mailboxes, queue
+from estafeta.store import accounts, aliases, directory, journal, mailboxes, messages, queue
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import DirectoryChanged, OverQuota
 from estafeta.store.records import Acceptance, Account, Delivery, MailboxId, QueueStatus
@@ -39,10 +39,10 @@ def test_an_accepted_message_is_in_the_mailbox_the_queue_and_the_journal(
 
         def look(tx: Transaction) -> None:
             inbox = mailboxes.inbox(tx, account.account_id)
-            (message,) = mailboxes.messages(tx, inbox.mailbox_id)
-            assert (message.uid, message.message_id, message.flags) == (1, made.message_id, frozenset())
+            (message,) = messages.list_of(tx, inbox.mailbox_id)
+            assert (message.uid, message.message_id, message.flags) == (1, made.message_id, 0)
             assert message.size == len(PREFIX + OCTETS) == inbox.octets
-            octets = mailboxes.read_content(tx, store.content, inbox.mailbox_id, message.uid)
+            octets = messages.read_content(tx, store.content, inbox.mailbox_id, message.uid)
             assert octets == PREFIX + OCTETS
             (recipient,) = queue.find(tx, made.message_id)
             assert str(recipient.forward_path) == "Bob@example.com"
@@ -159,11 +159,11 @@ def test_large_content_is_kept_in_a_file_until_its_last_use(
         ann, bob = await store.write(change)
 
         def read(tx: Transaction) -> bytes:
-            return mailboxes.read_content(tx, store.content, MailboxId(bob), 1)
+            return messages.read_content(tx, store.content, MailboxId(bob), 1)
 
-        await store.write(lambda tx: mailboxes.expunge(tx, MailboxId(ann), [1]))
+        await store.write(lambda tx: messages.expunge(tx, MailboxId(ann), [1]))
         assert await store.read(read) == PREFIX + octets
-        await store.write(lambda tx: mailboxes.expunge(tx, MailboxId(bob), [1]))
+        await store.write(lambda tx: messages.expunge(tx, MailboxId(bob), [1]))
         await store.write(lambda tx: None)  # the file goes after the commit, so before the next
         assert not store.content._path(file).exists()
 
@@ -184,7 +184,7 @@ def test_messages_of_one_group_count_on_from_one_another(
 
         def look(tx: Transaction, account: Account) -> None:
             inbox = mailboxes.inbox(tx, account.account_id)
-            found = mailboxes.messages(tx, inbox.mailbox_id)
+            found = messages.list_of(tx, inbox.mailbox_id)
             assert [(one.uid, one.modseq, one.message_id) for one in found] == [
                 (number, number + 1, one.message_id) for number, one in enumerate(made[:5], 1)
             ]
@@ -225,7 +225,7 @@ def test_each_delivery_has_its_own_fields_before_the_content(
         accept(tx, replace(made, deliveries=(first, replace(second, prefix=b"List-Id: <x>\r\n"))))
         for account, prefix in ((ann, PREFIX), (bob, b"List-Id: <x>\r\n")):
             inbox = mailboxes.inbox(tx, account.account_id)
-            assert mailboxes.read_content(tx, store.content, inbox.mailbox_id, 1) == prefix + OCTETS
+            assert messages.read_content(tx, store.content, inbox.mailbox_id, 1) == prefix + OCTETS
             assert inbox.octets == len(prefix + OCTETS)
 
     asyncio.run(store.write(change))

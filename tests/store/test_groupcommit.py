@@ -78,7 +78,9 @@ class OutageFile(apsw.VFSFile):
 def by_hand(data: Path) -> GroupCommit:
     open_store(data, clock=lambda: NOW).close()
     ids = IdSource(lambda: NOW, worker=0)
-    engine = SqliteEngine(data / DATABASE, WriteLock(data / "lock"), ids, remove_file=lambda name: None)
+    engine = SqliteEngine(
+        data / DATABASE, WriteLock(data / "lock"), ids, remove_file=lambda name: None, tell=lambda _: None
+    )
     return GroupCommit(engine, monotonic=lambda: 0.0)
 
 

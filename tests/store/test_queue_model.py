@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
-from estafeta.store import accounts, destinations, directory, domains, holders, mailboxes, queue
+from estafeta.store import accounts, destinations, directory, domains, holders, mailboxes, messages, queue
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import NotFound
 from estafeta.store.groupcommit import GroupCommit, Submission
@@ -168,7 +168,9 @@ class Queue(RuleBasedStateMachine):
         self.released: list[str] = []
         self.ids = IdSource(lambda: self.now, worker=0)
         self.lock = WriteLock(data / "lock")
-        self.engine = SqliteEngine(data / DATABASE, self.lock, self.ids, remove_file=self.released.append)
+        self.engine = SqliteEngine(
+            data / DATABASE, self.lock, self.ids, remove_file=self.released.append, tell=lambda _: None
+        )
         self.engine._connection.execute("PRAGMA synchronous = off").fetchall()  # no power is lost here
         self.commit = GroupCommit(self.engine, monotonic=lambda: 0.0)
         self.model = Model()
@@ -220,7 +222,7 @@ class Queue(RuleBasedStateMachine):
         def look(tx: Transaction) -> tuple[list[QueuedRecipient], dict[QueueStatus, int], list[str], int]:
             now = Instant(self.now)
             due = queue.due_destinations(tx, after="", now=now, limit=9)
-            return queue.list_all(tx, limit=9999), queue.count(tx), due, len(mailboxes.messages(tx, self.mailbox_id))
+            return queue.list_all(tx, limit=9999), queue.count(tx), due, len(messages.list_of(tx, self.mailbox_id))
 
         ((found, counted, due, copies),) = self.group([look])
         rows = sorted(self.model.rows.values(), key=lambda one: one.recipient_id)
@@ -422,7 +424,7 @@ class Queue(RuleBasedStateMachine):
             self.model.tidy()
             return [] if content_id is None else [Uid(uid)]
 
-        return (lambda tx: mailboxes.expunge(tx, self.mailbox_id, [uid])), expected
+        return (lambda tx: messages.expunge(tx, self.mailbox_id, [uid])), expected
 
     def plan_die(self, _: str, number: int) -> Plan:
         holder, now = self.holder(number), Instant(self.now)

@@ -24,7 +24,7 @@ from tests.store.queueing import (
     write,
 )
 
-from estafeta.store import mailboxes, queue
+from estafeta.store import mailboxes, messages, queue
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import NotFound
 from estafeta.store.records import (
@@ -223,8 +223,8 @@ def test_content_stays_while_a_mailbox_or_another_envelope_has_it(
         queue.settle(tx, ME, relayed(y))
         assert tx.one(LEFT) == (0, 0, 1)
         inbox = mailboxes.inbox(tx, account.account_id)
-        assert mailboxes.read_content(tx, store.content, inbox.mailbox_id, 1).endswith(b"octets")
-        mailboxes.expunge(tx, inbox.mailbox_id, [1])
+        assert messages.read_content(tx, store.content, inbox.mailbox_id, 1).endswith(b"octets")
+        messages.expunge(tx, inbox.mailbox_id, [1])
         assert tx.one(LEFT) == (0, 0, 0)
 
     write(store, look)

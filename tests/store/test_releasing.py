@@ -9,7 +9,7 @@ from tests.store.queueing import LEFT, ME, NOW, OTHER, Accept, AddAccount, write
 
 from estafeta.mail.address import Address
 from estafeta.routing.destinations import LATER
-from estafeta.store import accounts, destinations, directory, journal, mailboxes, queue
+from estafeta.store import accounts, destinations, directory, journal, mailboxes, messages, queue
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import DirectoryChanged, OverQuota
 from estafeta.store.records import Acceptance, EntryKind, Instant, JournalEntry, QueuedRecipient, RecipientId
@@ -45,7 +45,7 @@ def hold(tx: Transaction, acceptance: Accept, *addresses: str) -> tuple[Acceptan
 def inbox(tx: Transaction) -> list[float]:
     account = accounts.find(tx, Address.parse("ana@example.org"))
     assert account is not None
-    return [each.internal_at for each in mailboxes.messages(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)]
+    return [each.internal_at for each in messages.list_of(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)]
 
 
 def test_it_is_in_the_mailbox_and_goes_on(store: Store, acceptance: Accept, add_account: AddAccount) -> None:

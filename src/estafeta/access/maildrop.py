@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-from estafeta.store import mailboxes
+from estafeta.store import mailboxes, messages
 from estafeta.store.engine import Transaction
 from estafeta.store.locks import LockFile
 from estafeta.store.records import AccountId, Mailbox, MailboxId, Message, Uid
@@ -76,13 +76,13 @@ class OpenMaildrop:
             last = found[-1].uid
 
     def _page(self, after: Uid) -> Callable[[Transaction], list[Message]]:
-        return lambda tx: mailboxes.messages(tx, self._mailbox.mailbox_id, after_uid=after, limit=_STEP)
+        return lambda tx: messages.list_of(tx, self._mailbox.mailbox_id, after_uid=after, limit=_STEP)
 
     async def read(self, number: int) -> bytes:
         """The octets of a message as they are kept; raises NotFound when another access removed it."""
         mailbox_id, uid = self._mailbox.mailbox_id, Uid(self._uids[number - 1])
         content = self._store.content
-        return await self._store.read(lambda tx: mailboxes.read_content(tx, content, mailbox_id, uid))
+        return await self._store.read(lambda tx: messages.read_content(tx, content, mailbox_id, uid))
 
     async def remove(self, numbers: tuple[int, ...]) -> None:
         """Remove messages in steps, each durable in itself; `removed` counts them. Raises StoreError."""
@@ -92,7 +92,7 @@ class OpenMaildrop:
             self.removed += len(uids)
 
     def _expunge(self, uids: list[Uid]) -> Callable[[Transaction], object]:
-        return lambda tx: mailboxes.expunge(tx, self._mailbox.mailbox_id, uids)
+        return lambda tx: messages.expunge(tx, self._mailbox.mailbox_id, uids)
 
     def close(self) -> None:
         """Let go of the lock; may be called again."""

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from estafeta.app.crew import Commands, end_with_parent
 from estafeta.app.office import ListenFailed, PostOffice, environment, new_event_loop, run, tidy_journal
 
-__all__ = ["ListenFailed", "PostOffice", "environment", "new_event_loop", "run", "tidy_journal"]
+__all__ = [
+    "Commands",
+    "ListenFailed",
+    "PostOffice",
+    "end_with_parent",
+    "environment",
+    "new_event_loop",
+    "run",
+    "tidy_journal",
+]

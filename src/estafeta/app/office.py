@@ -26,6 +26,7 @@ from estafeta.access.pop3 import Pop3Environment, Pop3Service
 from estafeta.agents.environment import Environment, ListenerFacts, Role
 from estafeta.agents.live.screens import Screens
 from estafeta.agents.reception import Reception
+from estafeta.app.crew import Commands, Crew, end_with_parent
 from estafeta.app.outbound import Outbound
 from estafeta.app.tokens import token_checker
 from estafeta.config.faults import SettingsError
@@ -79,6 +80,9 @@ PERSONAL_FACTS = (
 
 RELOAD_SIGNAL = signal.SIGHUP
 
+CREW_GRACE = 10.0
+"""Seconds that the other processes may take longer than their drain before they are killed."""
+
 
 class ListenFailed(Exception):
     """A port cannot be had."""
@@ -100,8 +104,10 @@ class _Open:
 class PostOffice:
     """The server. `start` and `stop` it inside a running event loop; it handles no signals."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_first: bool = True) -> None:
         self.settings = settings
+        self._is_first = is_first
+        """Of the processes that serve; it alone does the upkeep."""
         self._store: Store | None = None
         self._tls: ServerTls | None = None
         self._asking_tls: ServerTls | None = None
@@ -151,11 +157,15 @@ class PostOffice:
             await self._outbound.start()
             self._fit_connections()
             for wanted in settings.listen:
+                if self._is_first and self._shares_ports:
+                    await self._listen(wanted, alone=True)  # that nobody else has the port would not be seen else
+                    self._open.pop().listener.close()
                 await self._listen(wanted)
         except BaseException:
             await self.stop()
             raise
-        self._upkeep = asyncio.create_task(self._keep_up())
+        if self._is_first:
+            self._upkeep = asyncio.create_task(self._keep_up())
         log.info("serving", hostname=settings.hostname, listeners=[each.listen.name for each in self._open])
 
     def _wire(self) -> None:
@@ -199,7 +209,11 @@ class PostOffice:
                 remedy="raise the limit (LimitNOFILE= of the service, ulimit -n), or lower connections.connections",
             )
 
-    async def _listen(self, wanted: Listen) -> None:
+    @property
+    def _shares_ports(self) -> bool:
+        return self.settings.processes.workers > 1
+
+    async def _listen(self, wanted: Listen, *, alone: bool = False) -> None:
         serve, refuse = self._server(wanted)
         try:
             listener = await listen(
@@ -209,6 +223,7 @@ class PostOffice:
                 tls=self._tls_of(wanted) if wanted.kind.implicit_tls else None,
                 limits=self.settings.connections,
                 refuse=refuse,
+                reuse_port=self._shares_ports and not alone,
                 proxies=wanted.proxy_protocol,
                 room=self._room,
             )
@@ -254,7 +269,10 @@ class PostOffice:
                 self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
         self._wire()
         self._fit_connections()
-        refusal = [(each.connections, each.smtp.language, each.replies) for each in (before, settings)]
+        refusal = [
+            (each.connections, each.smtp.language, each.replies, each.processes.workers > 1)
+            for each in (before, settings)
+        ]
         kept = [] if settings.tls != before.tls or refusal[0] != refusal[1] else settings.listen
         for each in [each for each in self._open if each.listen not in kept]:
             each.listener.close()
@@ -389,26 +407,35 @@ def house_secret(data: Path) -> bytes:
         return path.read_bytes()
 
 
-def run(settings: Settings, read_again: Callable[[], Settings] | None = None) -> int:
+def run(
+    settings: Settings, read_again: Callable[[], Settings] | None = None, *, commands: Commands | None = None
+) -> int:
     """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads settings and certificates again.
 
-    `read_again` gives the settings as they are now, or raises SettingsError. Raises what `start` raises.
+    `read_again` gives the settings as they are now, or raises SettingsError. `commands` start the other processes;
+    None says that this is one of them, which ends when its standard input does. Raises what `start` raises.
     """
     raise_file_limit()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve(settings, read_again))
+        return runner.run(_serve(settings, read_again, commands))
 
 
-async def _serve(settings: Settings, read_again: Callable[[], Settings] | None) -> int:
+async def _serve(settings: Settings, read_again: Callable[[], Settings] | None, commands: Commands | None) -> int:
     loop = asyncio.get_running_loop()
     wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    office = PostOffice(settings)
+    office = PostOffice(settings, is_first=commands is not None)
     await office.start()
     # What is there now stays: to look through it again and again costs 2 % of the work, in pauses of some 50 ms.
     gc.collect()
     gc.freeze()
     for each in (signal.SIGTERM, signal.SIGINT, RELOAD_SIGNAL):
         loop.add_signal_handler(each, wanted.put_nowait, each)
+    crew = None
+    if commands is None:
+        end_with_parent(partial(wanted.put_nowait, signal.SIGTERM))
+    else:
+        crew = Crew(commands)
+        await crew.fit(settings.processes, settings.shutdown.drain_seconds)
     try:
         while await wanted.get() is RELOAD_SIGNAL:
             if read_again is None:
@@ -417,9 +444,13 @@ async def _serve(settings: Settings, read_again: Callable[[], Settings] | None) 
                 await office.reload(await asyncio.to_thread(read_again))
             except (SettingsError, TlsError, ListenFailed) as error:
                 log.error("settings not taken, serving on as before", reason=str(error))
+            if crew is not None:
+                crew.reload()
+                await crew.fit(office.settings.processes, office.settings.shutdown.drain_seconds)
         log.info("closing")
     finally:
-        await office.stop()
+        seconds = office.settings.shutdown.drain_seconds + CREW_GRACE
+        await asyncio.gather(office.stop(), *([] if crew is None else [crew.stop(seconds)]))
     return 0
 
 

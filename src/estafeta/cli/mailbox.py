@@ -49,29 +49,29 @@ def list_(address: str, name: str | None, limit: int, config: Path | None, as_js
                 "uid_validity": box.uid_validity,
                 "messages": box.messages,
                 "octets": box.octets,
-                "listed": [_record(store, message) for message in messages],
+                "listed": [_record(store, message) for message in found],
             }
-            for box, messages in listed
+            for box, found in listed
         ]
     if as_json:
         document({"address": account.address, "mailboxes": told})
         return
-    for (box, messages), record in zip(listed, told, strict=True):
+    for (box, found), record in zip(listed, told, strict=True):
         use = f" {box.special_use}" if box.special_use else ""
         say(f"{box.name}{use}: {box.messages} messages, {octets(box.octets)}")
-        if messages:
+        if found:
             shown = record["listed"]
             assert isinstance(shown, list)
             table(
                 ("UID", "ARRIVED", "SIZE", "FROM", "SUBJECT"),
                 (
                     (message.uid, moment(message.internal_at), octets(message.size), each["from"], each["subject"])
-                    for message, each in zip(messages, shown, strict=True)
+                    for message, each in zip(found, shown, strict=True)
                 ),
                 right=("UID", "SIZE"),
             )
-            if len(messages) < box.messages:
-                say(f"and {box.messages - len(messages)} older")
+            if len(found) < box.messages:
+                say(f"and {box.messages - len(found)} older")
 
 
 @command.command("read")
@@ -83,14 +83,14 @@ def list_(address: str, name: str | None, limit: int, config: Path | None, as_js
 @json_option
 def read(address: str, uid: int, name: str, raw: bool, config: Path | None, as_json: bool) -> None:
     """Print the message UID of ADDRESS; this sets no flag."""
-    from estafeta.store import mailboxes
+    from estafeta.store import messages
 
     if raw and as_json:
         raise click.UsageError("--raw and --json cannot be used together")
     with opened(config) as store:
         account = _account(store, address)
         box = _mailbox(store, account, name)
-        content = store.read(lambda tx: mailboxes.read_content(tx, store.store.content, box.mailbox_id, uid))
+        content = store.read(lambda tx: messages.read_content(tx, store.store.content, box.mailbox_id, uid))
     if raw:
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
@@ -145,28 +145,29 @@ def _mailbox(store: OpenedStore, account: Account, name: str) -> Mailbox:
 
 def _newest(store: OpenedStore, box: Mailbox, limit: int) -> list[Message]:
     """The last messages, asked for by UID from the end, wider each time until there are enough."""
-    from estafeta.store import mailboxes
+    from estafeta.store import messages
 
     span = limit
     while True:
         after = max(box.uid_next - 1 - span, 0)
-        found = store.read(lambda tx, after=after: mailboxes.messages(tx, box.mailbox_id, after_uid=after))  # type: ignore[misc]
+        found = store.read(lambda tx, after=after: messages.list_of(tx, box.mailbox_id, after_uid=after))  # type: ignore[misc]
         if len(found) >= limit or after == 0:
             return found[-limit:]
         span *= 4
 
 
 def _record(store: OpenedStore, message: Message) -> dict[str, object]:
-    from estafeta.store import mailboxes
+    from estafeta.store import messages
 
-    content = store.read(lambda tx: mailboxes.read_content(tx, store.store.content, message.mailbox_id, message.uid))
+    keywords = store.read(lambda tx: messages.keywords(tx, message.mailbox_id))
+    content = store.read(lambda tx: messages.read_content(tx, store.store.content, message.mailbox_id, message.uid))
     author, subject = field(content, "From"), field(content, "Subject")
     return {
         "uid": message.uid,
         "message_id": IdSource.text(message.message_id),
         "internal_at": instant(message.internal_at),
         "size": message.size,
-        "flags": message.flags,
+        "flags": keywords.of(message.flags),
         "from": author.text if author else "",
         "subject": subject.text if subject else "",
     }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
@@ -14,12 +16,13 @@ from estafeta.cli.options import config_option
 from estafeta.config.location import find_config
 
 if TYPE_CHECKING:
-    from estafeta.app import ListenFailed
+    from estafeta.app import Commands, ListenFailed
 
 
 @click.command("serve")
 @config_option
-def command(config: Path | None) -> int:
+@click.option("--behind", is_flag=True, hidden=True, help="One of several processes, started by the first.")
+def command(config: Path | None, behind: bool) -> int:
     """Run the server until SIGTERM; sessions under way get `shutdown.drain_seconds` to end.
 
     SIGHUP reads the settings and the certificate again.
@@ -32,9 +35,17 @@ def command(config: Path | None) -> int:
     settings = load(file)
     logs.set_up(settings.log)
     try:
-        return app.run(settings, partial(load, file))
+        return app.run(settings, partial(load, file), commands=None if behind else _commands(app, file))
     except app.ListenFailed as failure:
         raise CommandFault(words_of(failure)) from None
+
+
+def _commands(app: ModuleType, file: Path) -> Commands:
+    """How the other processes of this server are started: by this very program, with the same settings."""
+    program = (sys.executable, "-m", "estafeta.cli.main")
+    common = ("--config", str(file), "--behind")
+    commands: Commands = app.Commands((*program, "serve", *common), (*program, "index", *common))
+    return commands
 
 
 def words_of(failure: ListenFailed) -> str:

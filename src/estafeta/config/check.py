@@ -185,6 +185,8 @@ def _manners(settings: Settings) -> Iterator[Finding]:
                 "a listener for strangers must not repair line ends: mail could be smuggled in (RFC 5321 §2.3.8)",
                 "Give senders that need it a listener of kind submission or lmtp.",
             )
+        if listen.port == 0 and settings.processes.workers > 1:
+            yield Finding((*key, "port"), "several processes can only share a port that is named", "Name a port.")
         for name in ("line_ends", "bare_addresses"):
             if listen.kind not in _SMTP_KINDS and name in listen.model_fields_set:
                 yield Finding((*key, name), f"a {listen.kind} listener has no such setting", "Leave it out.")

@@ -235,6 +235,17 @@ class ShutdownSettings(_Table):
     """How long sessions under way may go on after SIGTERM."""
 
 
+class ProcessSettings(_Table):
+    """`[processes]`: how many processes serve."""
+
+    workers: int = Field(default=1, ge=1, le=64)
+    """Processes that serve all listeners together. One uses one processor; more share the ports, the queue and the
+    mailboxes, and each has the limits of `connections` and `login` for itself."""
+    indexer: bool = True
+    """Read new mail for searching and listing in a process of its own, which runs when the machine has nothing else to
+    do. Without it mail is read so when somebody first asks for it."""
+
+
 class SendmailSettings(_Table):
     """`[sendmail]`: where `estafeta-sendmail` hands mail in."""
 
@@ -326,5 +337,7 @@ class Settings(_Table):
     """How messages are kept."""
     shutdown: ShutdownSettings = ShutdownSettings()
     """How the server ends."""
+    processes: ProcessSettings = ProcessSettings()
+    """How many processes serve."""
     sendmail: SendmailSettings = SendmailSettings()
     """Where programs hand mail in."""

@@ -129,5 +129,6 @@ def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None
     box.tally["octets"] += size
     tx.later(_sql.add_message, values)
     if mailbox_id not in tx.memory:
+        tx.touch(mailbox_id)
         tx.memory[mailbox_id] = box
         tx.later(_sql.count_deliveries, box.tally)

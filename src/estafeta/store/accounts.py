@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from estafeta.mail.address import Address
-from estafeta.store import directory, domains, mailboxes
+from estafeta.store import directory, domains, mailboxes, subscriptions
 from estafeta.store.addresses import address_of, key_of
 from estafeta.store.engine import Row, Transaction
 from estafeta.store.errors import AlreadyExists, NotFound
@@ -72,6 +72,7 @@ def add(
     tx.do(_sql.add_address, address=key_of(address), domain_id=domain.domain_id, account_id=account_id)
     for name, special_use in _FIRST_MAILBOXES:
         mailboxes.add(tx, account_id, name, special_use=special_use, now=now)
+        subscriptions.set_(tx, account_id, name, is_subscribed=True)
     if password is not None:
         _keep_password(tx, account_id, password)
     directory.changed(tx)
@@ -186,13 +187,9 @@ def _keep_password(tx: Transaction, account_id: AccountId, hashed: HashedPasswor
 
 def _clear(tx: Transaction, account_id: AccountId, limit: int) -> None:
     """Remove up to `limit` messages, each mailbox that is empty then, and the account after its last one."""
-    for mailbox in mailboxes.list_of(tx, account_id):
-        found = mailboxes.messages(tx, mailbox.mailbox_id, limit=limit + 1)
-        mailboxes.expunge(tx, mailbox.mailbox_id, [message.uid for message in found[:limit]])
-        if len(found) > limit:
-            return
-        limit -= len(found)
-        mailboxes.remove_empty(tx, mailbox.mailbox_id)
+    if not mailboxes.clear_account(tx, account_id, limit):
+        return
+    tx.do(_sql.remove_annotations, account_id=account_id)
     tx.do(_sql.remove_account, account_id=account_id)
 
 

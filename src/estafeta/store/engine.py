@@ -41,6 +41,9 @@ class Transaction(Protocol):
         only the change fails which is to blame. Until they are written the values may still be altered.
         """
 
+    def touch(self, touched_id: int) -> None:
+        """A mailbox or an account has changed: who watches it is told after the commit (see `changes`)."""
+
     def remove_file(self, name: str) -> None:
         """Remove a content's file when the change is durable; never when it is rolled back."""
 

@@ -1,36 +1,32 @@
-"""Mailboxes and messages after IMAP's model: UIDVALIDITY, UID, MODSEQ, flags (RFC 9051 §2.3, RFC 7162)."""
+"""Mailboxes after IMAP's model: names, UIDVALIDITY, special uses (RFC 9051 §2.3.1, RFC 6154)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
-from estafeta.store.content import ContentStore
-from estafeta.store.engine import Row, Transaction
-from estafeta.store.errors import AlreadyExists, NotFound, StoreError
-from estafeta.store.records import (
-    AccountId,
-    ContentId,
-    Instant,
-    Mailbox,
-    MailboxId,
-    Message,
-    ModSeq,
-    Uid,
-)
+from estafeta.store import messages
+from estafeta.store.engine import Transaction
+from estafeta.store.errors import AlreadyExists, NotFound
+from estafeta.store.ids import IdSource
+from estafeta.store.records import AccountId, Instant, Mailbox, MailboxId
 from estafeta.store.statements import Statements
 
 _sql = Statements("mailboxes")
 
-_ALL = 2**62
-"""More messages than there are: no limit."""
+SEPARATOR = "/"
+"""Between the levels of a name."""
+INBOX = "INBOX"
+
+_STEP = 500
+"""Messages removed in one change: at some 30 µs each well below the time that a group may take."""
 
 
 def add(tx: Transaction, account_id: AccountId, name: str, *, special_use: str | None = None, now: Instant) -> Mailbox:
-    """Make a mailbox. Raises AlreadyExists."""
-    name = _proper(name)
+    """Make a mailbox, and those above it that are not there yet. Raises AlreadyExists."""
+    name = proper(name)
     if find(tx, account_id, name) is not None:
         raise AlreadyExists(f"the mailbox {name} is there already")
+    above = name.rpartition(SEPARATOR)[0]
+    if above and find(tx, account_id, above) is None:
+        add(tx, account_id, above, now=now)
     # RFC 9051 §2.3.1.1: a mailbox made again under its old name needs a greater UIDVALIDITY; it has 32 bits.
     row = tx.one(_sql.next_uid_validity, seconds=int(now))
     assert row is not None
@@ -42,6 +38,7 @@ def add(tx: Transaction, account_id: AccountId, name: str, *, special_use: str |
         special_use=special_use,
         uid_validity=row[0],
     )
+    tx.touch(account_id)
     mailbox = find(tx, account_id, name)
     assert mailbox is not None
     return mailbox
@@ -54,89 +51,114 @@ def list_of(tx: Transaction, account_id: AccountId) -> list[Mailbox]:
 
 def find(tx: Transaction, account_id: AccountId, name: str) -> Mailbox | None:
     """One mailbox by its name."""
-    row = tx.one(_sql.find_mailbox, account_id=account_id, name=_proper(name))
+    row = tx.one(_sql.find_mailbox, account_id=account_id, name=proper(name))
     return Mailbox(*row) if row else None
+
+
+def get(tx: Transaction, mailbox_id: MailboxId) -> Mailbox:
+    """One mailbox by its id. Raises NotFound when it is gone."""
+    row = tx.one(_sql.mailbox_by_id, mailbox_id=mailbox_id)
+    if row is None:
+        raise NotFound("the mailbox is gone")
+    return Mailbox(*row)
 
 
 def inbox(tx: Transaction, account_id: AccountId) -> Mailbox:
     """Where mail is delivered; every account has it. Raises NotFound when there is no such account."""
-    mailbox = find(tx, account_id, "INBOX")
+    mailbox = find(tx, account_id, INBOX)
     if mailbox is None:
         raise NotFound("the account is gone")
     return mailbox
 
 
-def messages(tx: Transaction, mailbox_id: MailboxId, *, after_uid: int = 0, limit: int | None = None) -> list[Message]:
-    """The messages of a mailbox in the order of their UIDs."""
-    rows = tx.run(
-        _sql.messages_of_mailbox,
-        mailbox_id=mailbox_id,
-        after_uid=after_uid,
-        limit=_ALL if limit is None else limit,
-    )
-    return [_message(row) for row in rows]
+def rename(tx: Transaction, mailbox: Mailbox, name: str, *, now: Instant) -> None:
+    """Give a mailbox and those below it another name; INBOX stays, and its messages go to a new mailbox.
 
-
-def read_content(tx: Transaction, content_store: ContentStore, mailbox_id: MailboxId, uid: int) -> bytes:
-    """A message's octets as a reader gets them: prefix and content. Raises NotFound."""
-    row = tx.one(_sql.content_of_message, mailbox_id=mailbox_id, uid=uid)
-    if row is None:
-        raise NotFound(f"there is no message {uid} in the mailbox")
-    prefix, octets, file = row
-    return bytes(prefix + (content_store.read(file) if octets is None else octets))
-
-
-def set_flags(tx: Transaction, mailbox_id: MailboxId, uid: int, flags: Iterable[str]) -> ModSeq:
-    """Replace the flags of a message; gives its new MODSEQ. Raises NotFound, StoreError for a bad flag."""
-    kept = sorted(set(flags))
-    if any(not flag or set(flag) & set(" \t\r\n\0") for flag in kept):
-        raise StoreError("a flag is a word without spaces")
-    row = tx.one(_sql.next_modseq, mailbox_id=mailbox_id)
-    if row is None or not tx.do(_sql.set_flags, mailbox_id=mailbox_id, uid=uid, flags=" ".join(kept), modseq=row[0]):
-        raise NotFound(f"there is no message {uid} in the mailbox")
-    return ModSeq(row[0])
-
-
-def expunge(tx: Transaction, mailbox_id: MailboxId, uids: Iterable[int]) -> list[Uid]:
-    """Remove messages for good; gives the UIDs that were there. A content goes with its last use.
-
-    Cut a long list into several changes.
+    Raises AlreadyExists.
     """
-    gone: list[Uid] = []
-    contents: Counter[int] = Counter()
-    octets = 0
-    for uid in uids:
-        row = tx.one(_sql.remove_message, mailbox_id=mailbox_id, uid=uid)
-        if row is not None:
-            gone.append(Uid(uid))
-            contents[row[0]] += 1
-            octets += row[1]
-    if gone:
-        # RFC 7162 §3.2.7: an expunge counts as a change of the mailbox.
-        tx.do(_sql.count_expunged, mailbox_id=mailbox_id, messages=len(gone), octets=octets)
-    for content_id in contents:
-        release_content(tx, ContentId(content_id))
-    return gone
+    name = proper(name)
+    if find(tx, mailbox.account_id, name) is not None:
+        raise AlreadyExists(f"the mailbox {name} is there already")
+    if mailbox.name == INBOX:
+        # RFC 9051 §6.3.6: those below INBOX stay.
+        target = add(tx, mailbox.account_id, name, now=now)
+        uids = [message.uid for message in messages.list_of(tx, mailbox.mailbox_id)]
+        messages.move(tx, mailbox.mailbox_id, uids, target.mailbox_id, now=now)
+        return
+    above = name.rpartition(SEPARATOR)[0]
+    if above and find(tx, mailbox.account_id, above) is None:
+        add(tx, mailbox.account_id, above, now=now)
+    for each in below(tx, mailbox):
+        new = name + each.name[len(mailbox.name) :]
+        if find(tx, mailbox.account_id, new) is not None:
+            raise AlreadyExists(f"the mailbox {new} is there already")
+        tx.do(_sql.rename_mailbox, mailbox_id=each.mailbox_id, name=new)
+        tx.touch(each.mailbox_id)
+    tx.do(_sql.rename_mailbox, mailbox_id=mailbox.mailbox_id, name=name)
+    tx.touch(mailbox.mailbox_id)
+    tx.touch(mailbox.account_id)
 
 
-# Not done of RFC 7162 §3.2.10: which messages were expunged is not kept.
-def release_content(tx: Transaction, content_id: ContentId) -> None:
-    """Remove a content unless a mailbox or the queue still uses it."""
-    row = tx.one(_sql.remove_unused_content, content_id=content_id)
-    if row is not None and row[0] is not None:
-        tx.remove_file(row[0])
+def below(tx: Transaction, mailbox: Mailbox) -> list[Mailbox]:
+    """Those whose names begin with the mailbox's and the separator."""
+    start = mailbox.name + SEPARATOR
+    return [each for each in list_of(tx, mailbox.account_id) if each.name.startswith(start)]
 
 
-def remove_empty(tx: Transaction, mailbox_id: MailboxId) -> None:
-    """Remove a mailbox that has no messages; the directory's version is the caller's matter."""
+def set_special_use(tx: Transaction, mailbox: Mailbox, special_use: str | None) -> None:
+    """Give a mailbox a use, or take it. Raises AlreadyExists when another of the account has it."""
+    for each in list_of(tx, mailbox.account_id):
+        if special_use is not None and each.special_use == special_use and each.mailbox_id != mailbox.mailbox_id:
+            raise AlreadyExists(f"the mailbox {each.name} is for {special_use} already")
+    tx.do(_sql.set_special_use, mailbox_id=mailbox.mailbox_id, special_use=special_use)
+    tx.touch(mailbox.account_id)
+
+
+def remove(tx: Transaction, mailbox: Mailbox) -> None:
+    """Remove a mailbox: it is gone at once; of a large one messages stay behind unseen, for `clear_removed`."""
+    tx.do(_sql.remove_annotations, mailbox_id=mailbox.mailbox_id)
+    tx.do(_sql.hide_mailbox, mailbox_id=mailbox.mailbox_id)
+    clear(tx, mailbox.mailbox_id, _STEP)
+    tx.touch(mailbox.mailbox_id)
+    tx.touch(mailbox.account_id)
+
+
+def clear_removed(tx: Transaction) -> bool:
+    """Remove some messages of removed mailboxes; gives whether there are more: then call it again."""
+    row = tx.one(_sql.find_hidden)
+    if row is None:
+        return False
+    clear(tx, row[0], _STEP)
+    return True
+
+
+def clear(tx: Transaction, mailbox_id: MailboxId, limit: int) -> int | None:
+    """Remove up to `limit` messages, and the mailbox when none are left: then it gives what is left of the limit."""
+    found = messages.list_of(tx, mailbox_id, limit=limit + 1)
+    messages.expunge(tx, mailbox_id, [message.uid for message in found[:limit]])
+    if len(found) > limit:
+        return None
+    tx.do(_sql.remove_annotations, mailbox_id=mailbox_id)
     tx.do(_sql.remove_mailbox, mailbox_id=mailbox_id)
+    return limit - len(found)
 
 
-# Not done of RFC 9051: the protocol; the store keeps what it needs.
-def _proper(name: str) -> str:
-    return "INBOX" if name.upper() == "INBOX" else name  # RFC 9051 §5.1
+def clear_account(tx: Transaction, account_id: AccountId, limit: int) -> bool:
+    """Remove up to `limit` messages of an account, and each mailbox that is empty then; gives whether all are gone."""
+    for row in tx.run(_sql.all_mailboxes_of_account, account_id=account_id):
+        left = clear(tx, row[0], limit)
+        if left is None:
+            return False
+        limit = left
+    return True
 
 
-def _message(row: Row) -> Message:
-    mailbox_id, uid, content_id, message_id, modseq, flags, internal_at, size = row
-    return Message(mailbox_id, uid, content_id, message_id, modseq, frozenset(flags.split()), internal_at, size)
+def object_id(mailbox_id: MailboxId) -> str:
+    """MAILBOXID (RFC 8474 §4): stays when the mailbox gets another name."""
+    return f"F{IdSource.text(mailbox_id)}"
+
+
+def proper(name: str) -> str:
+    """The name as it is kept: INBOX in capitals, whatever the case (RFC 9051 §5.1)."""
+    first, slash, rest = name.partition(SEPARATOR)
+    return INBOX + slash + rest if first.upper() == INBOX else name

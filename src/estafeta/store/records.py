@@ -90,6 +90,13 @@ class Mailbox:
     highest_modseq: ModSeq
     messages: int
     octets: int
+    unseen: int
+    deleted: int
+    deleted_octets: int
+    recent_uid: Uid
+    """The first UID that no session was told of as \\Recent."""
+    expunged_after: ModSeq
+    """Every expunge after this MODSEQ is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +108,14 @@ class Message:
     content_id: ContentId
     message_id: MessageId
     modseq: ModSeq
-    flags: frozenset[str]
+    flags: int
+    """See `store.flags`."""
     internal_at: Instant
+    saved_at: Instant
+    """When it came into this mailbox."""
     size: int
+    prefix: bytes
+    """Fields that go before the content."""
 
 
 class QueueStatus(StrEnum):

@@ -102,6 +102,7 @@ class SqliteTransaction:
         self._connection = connection
         self._execute = connection.execute
         self.released: list[str] = []
+        self.touched: set[int] = set()
         self.is_direct = False
         """Nothing waits: each row is written at once."""
         self._waiting: dict[Statement, list[Mapping[str, object]]] = {}
@@ -115,6 +116,7 @@ class SqliteTransaction:
     def begin(self, *, is_direct: bool) -> None:
         """Forget what is left of the last group."""
         self.released.clear()
+        self.touched.clear()
         self.memory.clear()
         self._waiting.clear()
         self.added = self.flushed = 0
@@ -209,6 +211,10 @@ class SqliteTransaction:
             rows.append(values)
         return True
 
+    def touch(self, touched_id: int) -> None:
+        """Have who watches it told after the commit."""
+        self.touched.add(touched_id)
+
     def remove_file(self, name: str) -> None:
         """Remove a content's file when the change is durable."""
         self.released.append(name)
@@ -224,12 +230,14 @@ class SqliteEngine:
         ids: IdSource,
         *,
         remove_file: Callable[[str], None],
+        tell: Callable[[Iterable[int]], None],
         vfs: str | None = None,
     ) -> None:
         self._path = path
         self._lock = lock
         self._ids = ids
         self._remove_file = remove_file
+        self._tell = tell
         self._vfs = vfs
         self._is_broken = False
         self._kept = 0
@@ -331,6 +339,8 @@ class SqliteEngine:
         self._lock.release()
         for name in self.transaction.released:
             self._remove_file(name)
+        if self.transaction.touched:
+            self._tell(self.transaction.touched)
 
     def rollback(self) -> None:
         """Give the group up."""

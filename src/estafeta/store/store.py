@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import apsw
 
+from estafeta.store.changes import Changes
 from estafeta.store.content import SPOOL_THRESHOLD, ContentStore
 from estafeta.store.engine import Engine, Row, Transaction
 from estafeta.store.errors import StoreError, os_error
@@ -36,12 +37,20 @@ class Store:
     """Everything durable. Made by `open_store`; the methods are for the tasks of an event loop."""
 
     def __init__(
-        self, engine: Engine, readers: Readers, content: ContentStore, ids: IdSource, locks: list[_Closable]
+        self,
+        engine: Engine,
+        readers: Readers,
+        content: ContentStore,
+        ids: IdSource,
+        changes: Changes,
+        locks: list[_Closable],
     ) -> None:
         self.content = content
         """The folder of large contents."""
         self.ids = ids
         """Where new ids come from."""
+        self.changes = changes
+        """Who watches learns of commits."""
         self._engine = engine
         self._driver = ThreadDriver(GroupCommit(engine, monotonic=time.monotonic))
         self._readers = readers
@@ -108,7 +117,8 @@ def open_store(
         largest = _prepare(path, write_lock, migrations or known_migrations(), vfs, is_alone=presence.is_alone)
         ids = IdSource(clock, worker=worker.number, above=largest)
         content = ContentStore(data_directory, ids, threshold=large_content)
-        engine = SqliteEngine(path, write_lock, ids, remove_file=content.remove, vfs=vfs)
+        changes = Changes(data_directory, ids.text(ids.next_id()))
+        engine = SqliteEngine(path, write_lock, ids, remove_file=content.remove, tell=changes.tell, vfs=vfs)
         if presence.is_alone:
             _sweep(path, content, vfs)
         presence.admit_others()
@@ -121,7 +131,7 @@ def open_store(
         if isinstance(error, OSError):
             raise StoreError(f"cannot open {data_directory}: {os_error(error)}") from error
         raise
-    return Store(engine, readers, content, ids, held)
+    return Store(engine, readers, content, ids, changes, held)
 
 
 def _make_files(data_directory: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from estafeta.store import messages
 from estafeta.store.engine import Transaction
 from estafeta.store.records import MessageId, Uid
 from estafeta.store.statements import Statements
@@ -24,4 +25,7 @@ class Copy:
 def copies_of(tx: Transaction, message_id: MessageId) -> list[Copy]:
     """The mailboxes that still hold the message, by account."""
     rows = tx.run(_sql.copies_of_message, message_id=message_id)
-    return [Copy(account, name, uid, tuple(flags.split())) for account, name, uid, flags in rows]
+    return [
+        Copy(account, name, uid, messages.keywords(tx, mailbox_id).of(flags))
+        for account, name, uid, flags, mailbox_id in rows
+    ]

@@ -25,7 +25,7 @@ from estafeta.mail.reply import Reply
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
 from estafeta.routing.routes import Expansion, Refused, Route, RouteAction, RouteRule, ToHost, ToMailbox
-from estafeta.store import acceptance, accounts, aliases, domains, journal, lists, mailboxes, queue
+from estafeta.store import acceptance, accounts, aliases, domains, journal, lists, mailboxes, messages, queue
 from estafeta.store.errors import DirectoryChanged, NotFound
 from estafeta.store.ids import IdSource
 from estafeta.store.records import (
@@ -237,7 +237,7 @@ def test_a_local_sender_finds_it_in_the_mailbox(make: Make, store: Store) -> Non
         account = accounts.find(tx, address("ana@example.org"))
         assert account is not None
         inbox = mailboxes.inbox(tx, account.account_id).mailbox_id
-        return [mailboxes.read_content(tx, store.content, inbox, each.uid) for each in mailboxes.messages(tx, inbox)]
+        return [messages.read_content(tx, store.content, inbox, each.uid) for each in messages.list_of(tx, inbox)]
 
     (found,) = asyncio.run(store.read(read))
     assert found.startswith(b"Return-Path: <>\r\nFrom: Mail Delivery System <postmaster@mx.example.org>\r\n")

@@ -30,7 +30,7 @@ from estafeta.mail.envelope import ByMode, DeliverBy, Hold, Notify, Recipient, S
 from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
-from estafeta.store import acceptance, accounts, aliases, directory, journal, lists, mailboxes, queue
+from estafeta.store import acceptance, accounts, aliases, directory, journal, lists, mailboxes, messages, queue
 from estafeta.store.errors import StoreError
 from estafeta.store.records import (
     Acceptance,
@@ -108,8 +108,8 @@ class Post:
             account = accounts.find(tx, Address.parse(address))
             assert account is not None
             box = mailboxes.inbox(tx, account.account_id)
-            found = mailboxes.messages(tx, box.mailbox_id)
-            return [mailboxes.read_content(tx, self.yard.store.content, box.mailbox_id, each.uid) for each in found]
+            found = messages.list_of(tx, box.mailbox_id)
+            return [messages.read_content(tx, self.yard.store.content, box.mailbox_id, each.uid) for each in found]
 
         return await self.yard.store.read(read)
 
@@ -506,12 +506,12 @@ def test_model(wanted: list[dict[str, Any]], ends: set[int]) -> None:
 def _internal_dates(tx: Transaction) -> list[float]:
     account = accounts.find(tx, Address.parse("luis@example.org"))
     assert account is not None
-    return [each.internal_at for each in mailboxes.messages(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)]
+    return [each.internal_at for each in messages.list_of(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)]
 
 
 def _attempts(tx: Transaction) -> list[dict[str, Any]]:
     account = accounts.find(tx, Address.parse("luis@example.org"))
     assert account is not None
-    [message] = mailboxes.messages(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)
+    [message] = messages.list_of(tx, mailboxes.inbox(tx, account.account_id).mailbox_id)
     found = journal.by_message(tx, message.message_id)
     return [each.facts for each in found if each.kind is EntryKind.ATTEMPT]

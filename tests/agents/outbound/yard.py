@@ -24,7 +24,7 @@ from estafeta.mail.reply import Reply
 from estafeta.routing.destinations import Destination
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules
-from estafeta.store import acceptance, accounts, destinations, directory, domains, journal, mailboxes, queue
+from estafeta.store import acceptance, accounts, destinations, directory, domains, journal, mailboxes, messages, queue
 from estafeta.store.records import (
     Acceptance,
     Content,
@@ -304,8 +304,8 @@ class Yard:
             assert account is not None
             inbox = mailboxes.inbox(tx, account.account_id)
             return [
-                mailboxes.read_content(tx, self.store.content, inbox.mailbox_id, each.uid)
-                for each in mailboxes.messages(tx, inbox.mailbox_id)
+                messages.read_content(tx, self.store.content, inbox.mailbox_id, each.uid)
+                for each in messages.list_of(tx, inbox.mailbox_id)
             ]
 
         return [octets.decode() for octets in await self.store.read(read)]

@@ -23,11 +23,12 @@ UPDATE mailboxes SET
     uid_next = uid_next + :messages,
     highest_modseq = highest_modseq + :messages,
     messages = messages + :messages,
-    octets = octets + :octets
+    octets = octets + :octets,
+    unseen = unseen + :messages
 WHERE mailbox_id = :mailbox_id;
 
 -- name: add_message
 -- A delivered message; the content and the delivery have the id of the mail object.
 INSERT INTO messages
-    (mailbox_id, uid, delivery_id, message_id, content_id, prefix, modseq, flags, internal_at, size)
-VALUES (:mailbox_id, :uid, :message_id, :message_id, :message_id, :prefix, :modseq, '', :now, :size);
+    (mailbox_id, uid, delivery_id, message_id, content_id, prefix, modseq, internal_at, saved_at, size)
+VALUES (:mailbox_id, :uid, :message_id, :message_id, :message_id, :prefix, :modseq, :now, :now, :size);

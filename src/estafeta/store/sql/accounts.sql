@@ -82,3 +82,7 @@ UPDATE accounts SET is_enabled = :is_enabled WHERE account_id = :account_id;
 -- How much an account may keep.
 UPDATE accounts SET quota_octets = :quota_octets, quota_messages = :quota_messages
 WHERE account_id = :account_id;
+
+-- name: remove_annotations
+-- What the account wrote about mailboxes of others goes with it.
+DELETE FROM metadata WHERE account_id = :account_id;

@@ -10,55 +10,49 @@ INSERT INTO mailboxes
 VALUES (:mailbox_id, :account_id, :name, :special_use, :uid_validity, 1, 1, 0, 0);
 
 -- name: mailboxes_of_account
--- All mailboxes of an account.
-SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets
+-- All mailboxes of an account, without those that are being removed.
+SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
+    unseen, deleted, deleted_octets, recent_uid, expunged_after
+FROM mailboxes WHERE account_id = :account_id AND name NOT LIKE '/%' ORDER BY name;
+
+-- name: all_mailboxes_of_account
+-- All mailboxes of an account, and those that are being removed.
+SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
+    unseen, deleted, deleted_octets, recent_uid, expunged_after
 FROM mailboxes WHERE account_id = :account_id ORDER BY name;
 
 -- name: find_mailbox
 -- One mailbox by its name.
-SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets
+SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
+    unseen, deleted, deleted_octets, recent_uid, expunged_after
 FROM mailboxes WHERE account_id = :account_id AND name = :name;
 
--- name: messages_of_mailbox
--- The messages of a mailbox after a UID.
-SELECT mailbox_id, uid, content_id, message_id, modseq, flags, internal_at, size
-FROM messages WHERE mailbox_id = :mailbox_id AND uid > :after_uid ORDER BY uid LIMIT :limit;
+-- name: mailbox_by_id
+-- One mailbox by its id.
+SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
+    unseen, deleted, deleted_octets, recent_uid, expunged_after
+FROM mailboxes WHERE mailbox_id = :mailbox_id AND name NOT LIKE '/%';
 
--- name: content_of_message
--- What a reader gets of a message: the prefix, and the octets or the file that holds them.
-SELECT m.prefix, c.octets, c.file
-FROM messages AS m JOIN contents AS c ON c.content_id = m.content_id
-WHERE m.mailbox_id = :mailbox_id AND m.uid = :uid;
+-- name: rename_mailbox
+-- Another name.
+UPDATE mailboxes SET name = :name WHERE mailbox_id = :mailbox_id;
 
--- name: next_modseq
--- Counts one change of the mailbox.
-UPDATE mailboxes SET highest_modseq = highest_modseq + 1 WHERE mailbox_id = :mailbox_id
-RETURNING highest_modseq;
+-- name: set_special_use
+-- Another use, or none.
+UPDATE mailboxes SET special_use = :special_use WHERE mailbox_id = :mailbox_id;
 
--- name: set_flags
--- Other flags for a message, from this change on.
-UPDATE messages SET flags = :flags, modseq = :modseq WHERE mailbox_id = :mailbox_id AND uid = :uid;
+-- name: hide_mailbox
+-- A mailbox that is being removed: it has no name any more.
+UPDATE mailboxes SET name = '/' || mailbox_id, special_use = NULL WHERE mailbox_id = :mailbox_id;
 
--- name: remove_message
--- A message goes; its content and size are told.
-DELETE FROM messages WHERE mailbox_id = :mailbox_id AND uid = :uid RETURNING content_id, size;
-
--- name: count_expunged
--- The mailbox holds less, and changed.
-UPDATE mailboxes SET
-    highest_modseq = highest_modseq + 1,
-    messages = messages - :messages,
-    octets = octets - :octets
-WHERE mailbox_id = :mailbox_id;
-
--- name: remove_unused_content
--- A content goes when nothing uses it; its file is told.
-DELETE FROM contents
-WHERE content_id = :content_id
-    AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.content_id = contents.content_id)
-    AND NOT EXISTS (SELECT 1 FROM queued_messages AS q WHERE q.content_id = contents.content_id)
-RETURNING file;
+-- name: find_hidden
+-- A mailbox whose removal is not finished.
+SELECT mailbox_id FROM mailboxes WHERE name LIKE '/%' LIMIT 1;
 
 -- name: remove_mailbox
 -- An empty mailbox goes.
 DELETE FROM mailboxes WHERE mailbox_id = :mailbox_id;
+
+-- name: remove_annotations
+-- What was written about a mailbox goes with it.
+DELETE FROM metadata WHERE mailbox_id = :mailbox_id;

@@ -1,0 +1,144 @@
+"""The other processes of a server: further workers, and the indexer.
+
+The first process serves as well as they do; besides it starts them, starts them again when they die, passes signals
+on, and ends them. Each has a pipe from it as standard input, and ends when that is closed: so none outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from estafeta.config.settings import ProcessSettings
+
+_log = structlog.get_logger("estafeta.app.crew")
+
+RESTART_AFTER = (1.0, 60.0)
+"""Seconds before a process that died is started again: at first, and at most; doubled each time."""
+STEADY_AFTER = 60.0
+"""Seconds after which a process is no longer taken for one that dies at once."""
+STANDARD_INPUT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What the other processes are started by."""
+
+    worker: Sequence[str]
+    indexer: Sequence[str]
+
+
+class Crew:
+    """The other processes; `fit` starts and ends them, `stop` ends them all."""
+
+    def __init__(self, commands: Commands, *, restart_after: tuple[float, float] = RESTART_AFTER) -> None:
+        self._commands = commands
+        self._restart_after = restart_after
+        self._members: dict[str, _Member] = {}
+
+    async def fit(self, settings: ProcessSettings, seconds: float) -> None:
+        """Have as many as the settings say; those that are too many get `seconds` to end."""
+        wanted = {f"worker {number}": self._commands.worker for number in range(2, settings.workers + 1)}
+        if settings.indexer:
+            wanted["indexer"] = self._commands.indexer
+        surplus = [self._members.pop(name) for name in [*self._members] if name not in wanted]
+        for name, command in wanted.items():
+            if name not in self._members:
+                self._members[name] = _Member(name, command, self._restart_after)
+        await asyncio.gather(*(member.stop(seconds) for member in surplus))
+
+    def reload(self) -> None:
+        """Have them read the settings again."""
+        for member in self._members.values():
+            member.send(signal.SIGHUP)
+
+    async def stop(self, seconds: float) -> None:
+        """End them all; who has not ended after so many seconds is killed."""
+        members = [*self._members.values()]
+        self._members.clear()
+        await asyncio.gather(*(member.stop(seconds) for member in members))
+
+
+class _Member:
+    """One process, started again whenever it ends by itself."""
+
+    def __init__(self, name: str, command: Sequence[str], restart_after: tuple[float, float]) -> None:
+        self._name = name
+        self._first_pause, self._longest_pause = restart_after
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_stopping = False
+        self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        pause = self._first_pause
+        loop = asyncio.get_running_loop()
+        while not self._is_stopping:
+            began = loop.time()
+            try:
+                self._process = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
+                code = await self._process.wait()
+            except OSError as error:
+                reason = error.strerror or str(error)
+            else:
+                reason = f"exit code {code}" if code >= 0 else f"signal {-code}"
+            if self._is_stopping:
+                return
+            if loop.time() - began > STEADY_AFTER:
+                pause = self._first_pause
+            _log.error("a process of the server has ended", process=self._name, reason=reason, again_after=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._longest_pause)
+
+    def send(self, what: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(what)
+
+    async def stop(self, seconds: float) -> None:
+        """End it; kill it when it takes longer."""
+        self._is_stopping = True
+        if self._process is None or self._process.returncode is not None:
+            self._task.cancel()  # it is between two processes, or begins one
+        self.send(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self._ended())
+        except TimeoutError:
+            _log.warning("a process of the server was killed", process=self._name, after_seconds=seconds)
+            self.send(signal.SIGKILL)
+            await self._ended()
+
+    async def _ended(self) -> None:
+        await asyncio.wait([self._task])
+        process = self._process
+        if process is None:
+            return
+        if process.returncode is None:  # the task was cancelled while it began
+            self.send(signal.SIGTERM)
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()
+
+
+def end_with_parent(end: Callable[[], None]) -> None:
+    """Call `end` once when the process that started this one is gone, or wants it to end."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        try:
+            if os.read(STANDARD_INPUT, 1024):
+                return
+        except OSError:
+            pass  # as good as closed
+        loop.remove_reader(STANDARD_INPUT)
+        end()
+
+    loop.add_reader(STANDARD_INPUT, look)

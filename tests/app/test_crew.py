@@ -1,0 +1,141 @@
+"""The other processes of a server: started, started again, told, and ended with the first."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from estafeta.app import new_event_loop
+from estafeta.app.crew import Commands, Crew
+from estafeta.config.settings import ProcessSettings
+
+# A process of the crew as it could be: says what happens to it, and ends as `end_with_parent` has it.
+_PROCESS = """
+import asyncio, os, signal, sys
+from estafeta.app.crew import end_with_parent
+async def main():
+    told = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(each, told.put_nowait, each.name)
+    end_with_parent(lambda: told.put_nowait("closed"))
+    what = "began"
+    while True:
+        with open(sys.argv[1], "a") as file:
+            file.write(f"{sys.argv[2]} {os.getpid()} {what}\\n")
+        if what in ("closed", "SIGTERM"):
+            return
+        what = await told.get()
+asyncio.run(main())
+"""
+
+
+class Said:
+    """What the processes have said, in its order: name, process id, word."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def command(self, name: str) -> list[str]:
+        return [sys.executable, "-c", _PROCESS, str(self.path), name]
+
+    def lines(self, word: str) -> list[tuple[str, int]]:
+        found = (line.split() for line in self.path.read_text().splitlines())
+        return [(name, int(process)) for name, process, what in found if what == word]
+
+    async def until(self, word: str, count: int) -> list[tuple[str, int]]:
+        async with asyncio.timeout(60):
+            while len(found := self.lines(word)) < count:
+                await asyncio.sleep(0.02)
+        return found
+
+
+def with_crew(tmp_path: Path, main: Callable[[Crew, Said], Awaitable[None]]) -> None:
+    async def run() -> None:
+        said = Said(tmp_path / "said")
+        crew = Crew(Commands(said.command("worker"), said.command("indexer")), restart_after=(0.0, 0.1))
+        try:
+            await main(crew, said)
+        finally:
+            await crew.stop(30.0)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(run())
+
+
+def test_as_many_run_as_the_settings_say(tmp_path: Path) -> None:
+    async def main(crew: Crew, said: Said) -> None:
+        await crew.fit(ProcessSettings(workers=3), 30.0)
+        began = await said.until("began", 3)
+        assert sorted(name for name, _ in began) == ["indexer", "worker", "worker"]
+        await crew.fit(ProcessSettings(workers=2, indexer=False), 30.0)
+        ended = await said.until("SIGTERM", 2)
+        assert sorted(name for name, _ in ended) == ["indexer", "worker"]
+        assert len(said.lines("began")) == 3
+
+    with_crew(tmp_path, main)
+
+
+def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
+    async def main(crew: Crew, said: Said) -> None:
+        await crew.fit(ProcessSettings(workers=2, indexer=False), 30.0)
+        ((_, first),) = await said.until("began", 1)
+        os.kill(first, signal.SIGKILL)
+        began = await said.until("began", 2)
+        assert began[1][1] != first
+
+    with_crew(tmp_path, main)
+
+
+def test_all_are_told_to_read_the_settings_again(tmp_path: Path) -> None:
+    async def main(crew: Crew, said: Said) -> None:
+        await crew.fit(ProcessSettings(workers=3, indexer=False), 30.0)
+        began = await said.until("began", 2)
+        crew.reload()
+        assert sorted(await said.until("SIGHUP", 2)) == sorted(began)
+
+    with_crew(tmp_path, main)
+
+
+def test_none_outlives_the_first_process(tmp_path: Path) -> None:
+    said = Said(tmp_path / "said")
+    commands = f"Commands({said.command('worker')!r}, {said.command('indexer')!r})"
+    first = (
+        "import asyncio\n"
+        "from estafeta.app.crew import Commands, Crew\n"
+        "from estafeta.config.settings import ProcessSettings\n"
+        "async def main():\n"
+        f"    crew = Crew({commands})\n"
+        "    await crew.fit(ProcessSettings(workers=2), 30.0)\n"
+        "    await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+
+    async def main() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", first)
+        try:
+            await said.until("began", 2)
+        finally:
+            process.kill()
+            await process.wait()
+        assert len(await said.until("closed", 2)) == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("command", [["/nowhere/such-a-program"], [sys.executable, "-c", "import sys; sys.exit(3)"]])
+def test_a_process_that_cannot_run_does_no_harm(tmp_path: Path, command: list[str]) -> None:
+    async def main() -> None:
+        crew = Crew(Commands(command, command), restart_after=(0.0, 0.05))
+        await crew.fit(ProcessSettings(workers=2), 30.0)
+        await asyncio.sleep(0.2)
+        await crew.stop(30.0)
+
+    asyncio.run(main())
