@@ -215,7 +215,7 @@ PLAIN: dict[str, Said] = {
     **{
         f"help-{verb.lower()}": says(f"HELP {verb}")
         for verb in (
-            *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"),
+            *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "BURL"),
             *("RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT"),
         )
     },
@@ -648,6 +648,9 @@ def test_customers_who_call(run: Any, tmp_path: Path) -> None:
 
 OTHER_ACCOUNT = "agents/test_ondemand.py::test_another_account_gets_nothing_nor_does_a_customer_of_anothers_domain"
 ELSEWHERE: dict[str, str] = {
+    "url-failed": "agents/test_burl.py::test_what_is_not_fetched",
+    "url-elsewhere": "agents/test_burl.py::test_what_is_not_fetched",
+    "url-later": "agents/test_burl.py::test_a_store_that_does_not_answer",
     "early-talker": "agents/test_opening.py::test_an_early_talker_is_told_so_in_place_of_the_greeting",
     "timeout": "agents/test_opening.py::test_a_command_line_must_come_within_its_time_however_its_octets_drip",
     "too-slow": "agents/test_opening.py::test_mail_data_that_drips_ends_the_session",

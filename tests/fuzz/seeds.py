@@ -24,6 +24,17 @@ _HEADER = (
     b"Date: Mon, 1 Jan 2029 00:00:00 +0000\r\nFrom: =?utf-8?Q?=C3=B1?= <ana@example.org>, (a comment) b@example.org\r\n"
     b"Subject: =?utf-8?B?w7E=?=\r\n folded\r\n\r\nbody\r\n"
 )
+_MIME = (
+    b'From: =?utf-8?Q?=C3=B1?= <ana@example.org>, "b" (c) <@d:e@f>\r\nTo: g: h@i;\r\nSubject: Re: [a] b (fwd)\r\n'
+    b'Date: Mon, 1 Jan 2029 00:00:00 +0100 (CET)\r\nMessage-ID: <1@a>\r\nReferences: <2@a> <"3"@a>\r\n'
+    b'Content-Type: multipart/mixed; boundary="b c"\r\n\r\npreamble\r\n--b c\r\nContent-Type: text/plain;\r\n'
+    b" charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=C3=B1o=\r\n.\r\n--b c\r\n"
+    b"Content-Type: message/rfc822\r\nContent-Disposition: attachment; filename=a\r\n\r\nSubject: in\r\n"
+    b"Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nX: y\r\n\r\nz\r\n--b--\r\n--b c--\r\nepilogue",
+    b"Content-Type: text/html; charset=iso-8859-1\r\nContent-Transfer-Encoding: base64\r\nContent-ID: <a>\r\n"
+    b"Content-Description: b\r\nContent-MD5: c\r\nContent-Language: d, e\r\nContent-Location: f\r\n\r\n"
+    b"PHA+JmFtcDs8IS0tIHggLS0+PHN0eWxlPnk8L3N0eWxlPg==",
+)
 _RESPONSE = b"\1\0\1" + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1" + b"\0\0\x29\4\xd0\0\0\0\0\0\6\0\x0f\0\2\0\6"
 _ENDS = (Endpoint("192.0.2.1", 1234), Endpoint("192.0.2.2", 25))
 _SASL = (
@@ -107,6 +118,8 @@ def seeds(name: str) -> list[bytes]:
             ]
         case "header":
             return [b"\0\0" + _HEADER]
+        case "mime":
+            return [b"\0\0" + octets for octets in _MIME]
         case "dnsmessage":
             return [bytes((1, kind)) + _RESPONSE for kind in range(5)]
         case "sasl":

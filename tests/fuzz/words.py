@@ -33,6 +33,18 @@ _WORDS: dict[str, tuple[str, ...]] = {
         "=?utf-8?Q?",
         "?=",
     ),
+    "mime": (
+        *(
+            "Content-Type: ",
+            "multipart/mixed; boundary=b",
+            "message/rfc822",
+            "multipart/digest; boundary=bb",
+            "\r\n\r\n",
+        ),
+        *("--b", "--b--", "--bb", "Content-Transfer-Encoding: ", "base64", "quoted-printable", "text/html", "charset="),
+        *("Content-Disposition: ", "From: ", "Subject: ", "Date: ", "References: ", "=?utf-8?B?", "=?utf-8?Q?", "?="),
+        *("<!--", "-->", "<style>", "&#", "&amp;", "[fwd:", "(fwd)", "Re: ", "utf-7", "iso-2022-jp", "name*0*="),
+    ),
     "dnsmessage": ("\xc0\x0c", "\0\1\0\1", "\0\x0f\0\1", "\0\x10\0\1", "\0\5\0\1", "\0\x1c\0\1", "\0\x34\0\1"),
     "proxy": ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 65535 25\r\n", "PROXY UNKNOWN"),
     "pop3": (*(f"{command.name} " for command in COMMANDS), "USER ana\r\nPASS x\r\n"),

@@ -1,7 +1,7 @@
 """A small owner of the server engine, for dialogues, matrices and the fuzzer: it answers by what an event says alone.
 
 Reverse-paths and forward-paths that begin with `no` are refused, and chunks that end at a size of 3 more than a
-multiple of 7; the password is whatever ends in `pencil`.
+multiple of 7; a URL of a host that begins with `no` names nothing, another one its own last word and CRLF; the password is whatever ends in `pencil`.
 """
 
 from __future__ import annotations
@@ -76,6 +76,13 @@ class Owner:
                 engine.answer(Reply.of(250, "recipient ok", "2.1.5"))
             case events.Data():
                 engine.answer(Reply.of(354, "go on"))
+            case events.Burl(url) if url.startswith("imap://no"):
+                engine.answer(Reply.of(554, "no such message", "5.6.6"))
+            case events.Burl(url):
+                named = url.rpartition("/")[2].encode() + b"\r\n"
+                self._content += named
+                self.replies -= 1
+                self.answer(engine.supply(named))
             case events.EndOfChunk(size) if size % 7 == 3:
                 engine.answer(Reply.of(452, "full", "4.3.1"))
             case events.EndOfData():

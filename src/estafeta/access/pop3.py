@@ -14,12 +14,13 @@ from enum import StrEnum
 
 import structlog
 
+from estafeta.access.login import Logins
 from estafeta.access.maildrop import MaildropInUse, MaildropLocks, OpenMaildrop, open_maildrop
 from estafeta.mail.address import Address
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
-from estafeta.policy.login import Authenticator, LoginAccepted, RefusalReason
+from estafeta.policy.login import Authenticator, LoginAccepted, LoginRefused, RefusalReason
 from estafeta.store import journal
 from estafeta.store.errors import NotFound, StoreError
 from estafeta.store.records import Account, EntryKind, Instant, JournalEntry, SessionId
@@ -181,13 +182,9 @@ class Pop3Session:
         self._listener = listener
         self._tls = tls
         self._stream = stream
-        self._certified: Address | None = None
-        """The account that the client's certificate names."""
+        self._logins = Logins(environment.authenticator, environment.nonce, stream)
         self._engine = self._make_engine()
         self._maildrop: OpenMaildrop | None = None
-        self._mechanism: sasl.ServerMechanism | None = None
-        self._mechanism_name = ""
-        self._login_failures: list[str] = []
         self._retrieved = 0
         self._ended = Ended.LOST
         self._is_waiting = False
@@ -198,27 +195,14 @@ class Pop3Session:
         limits = Limits(settings.command_line, settings.auth_line, settings.faults)
         return ServerEngine(self._offer(), is_secure=self._stream.tls is not None, limits=limits)
 
-    async def _recognize(self) -> None:
-        """Whether the client's certificate names an account; only then EXTERNAL is offered."""
-        tls = self._stream.tls
-        if tls is not None and tls.client_certificate is not None:
-            self._certified = await self.environment.authenticator.certified(tls.client_certificate)
-
     def _offer(self) -> Offer:
         """What the client is offered now; no password where others could read it (RFC 8314 §3)."""
-        settings = self.settings
-        is_private = self._stream.tls is not None or self._stream.peer.is_loopback
-        may_say_password = is_private or settings.allow_plaintext_login
-        authenticator = self.environment.authenticator
-        external = () if self._certified is None else (sasl.EXTERNAL,)
-        passwords = sasl.offered(authenticator.mechanisms, may_say_password, self._channel_binding())
-        # RFC 7628 §3: a token over TLS alone, and not even on loopback without it
-        tokens = authenticator.token_mechanisms if self._stream.tls is not None else ()
+        in_the_clear = self.settings.allow_plaintext_login
         return Offer(
-            mechanisms=(*external, *passwords, *tokens),
-            user=may_say_password,
+            mechanisms=self._logins.mechanisms(in_the_clear=in_the_clear),
+            user=self._logins.may_say_password(in_the_clear=in_the_clear),
             stls=self._tls is not None,
-            utf8=settings.utf8,
+            utf8=self.settings.utf8,
         )
 
     async def run(self) -> None:
@@ -246,8 +230,7 @@ class Pop3Session:
             await self._stream.close()
 
     async def _converse(self) -> None:
-        await self._recognize()
-        if self._certified is not None:
+        if await self._logins.recognize():
             self._engine = self._make_engine()
         engine, stream = self._engine, self._stream
         if not self._service.is_closing:
@@ -309,13 +292,14 @@ class Pop3Session:
             case events.Retrieve(number, lines):
                 await self._retrieve(number, lines)
             case events.Login(user, password):
-                await self._check_password(user, password)
+                # So SASLprep (RFC 6856 §2.2) is done as for a mechanism.
+                await self._decide_login(await self._logins.password("USER", user, password))
             case events.Authenticate(mechanism, initial):
-                await self._begin_exchange(mechanism, initial)
+                await self._decide_login(await self._logins.begin(mechanism, initial))
             case events.AuthenticationResponse(octets):
-                await self._step_login(octets)
+                await self._decide_login(await self._logins.step(octets))
             case events.AuthenticationEnded():
-                self._mechanism = None
+                self._logins.give_up()
             case events.StartTls():
                 await self._start_tls()
             case events.Quit(deleted):
@@ -334,38 +318,13 @@ class Pop3Session:
             self._ended = Ended.TLS_FAILED
             self._engine.fail("")
             return
-        await self._recognize()
+        await self._logins.recognize()
         self._engine.tls_started(self._offer())
 
-    async def _check_password(self, user: str, password: str) -> None:
-        self._mechanism_name = "USER"
-        self._mechanism = sasl.server_mechanism(sasl.PLAIN, nonce="", channel_binding=None)
-        # USER and PASS are PLAIN in other words; so SASLprep (RFC 6856 §2.2) is done in one place.
-        await self._step_login(b"\0".join((b"", user.encode(), password.encode())))
-
-    async def _begin_exchange(self, name: str, initial: bytes | None) -> None:
-        self._mechanism_name = name
-        self._mechanism = sasl.server_mechanism(
-            name,
-            nonce=self.environment.nonce(),
-            channel_binding=self._channel_binding(),
-            certified=None if self._certified is None else str(self._certified),
-        )
-        await self._step_login(initial)
-
-    def _channel_binding(self) -> bytes | None:
-        tls = self._stream.tls
-        return tls.channel_binding if tls is not None and self.environment.authenticator.binds_channels else None
-
-    async def _step_login(self, response: bytes | None) -> None:
-        mechanism = self._mechanism
-        assert mechanism is not None
-        result = await self.environment.authenticator.resolve(mechanism.step(response), mechanism, self._stream.peer.ip)
+    async def _decide_login(self, result: sasl.Challenge | LoginAccepted | LoginRefused) -> None:
         if isinstance(result, sasl.Challenge):
             self._engine.challenge(result.octets)
-            return
-        self._mechanism = None
-        if isinstance(result, LoginAccepted):
+        elif isinstance(result, LoginAccepted):
             await self._open(result.account)
         else:
             text, code = _REFUSALS[result.reason]
@@ -373,8 +332,8 @@ class Pop3Session:
 
     def _refuse_login(self, text: str, code: Code, reason: str) -> None:
         self._engine.refuse(text, code)
-        self._login_failures.append(reason)
-        if len(self._login_failures) >= self.settings.login_failures:
+        self._logins.failures.append(reason)
+        if len(self._logins.failures) >= self.settings.login_failures:
             self._ended = Ended.LOGINS
             self._engine.hang_up()
 
@@ -438,9 +397,9 @@ class Pop3Session:
             facts["tls"] = f"{stream.tls.version} {stream.tls.cipher}"
         if self.account is not None:
             facts["account"] = str(self.account)
-            facts["mechanism"] = self._mechanism_name
-        if self._login_failures:
-            facts["login_failures"] = self._login_failures
+            facts["mechanism"] = self._logins.mechanism_name
+        if self._logins.failures:
+            facts["login_failures"] = self._logins.failures
         facts["retrieved"] = self._retrieved
         facts["deleted"] = self._maildrop.removed if self._maildrop is not None else 0
         facts["ended"] = self._ended.value

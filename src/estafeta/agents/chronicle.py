@@ -48,6 +48,7 @@ class Reason(StrEnum):
     TOO_MANY = "too-many"
     HEADER_TOO_LARGE = "header-too-large"
     BAD_DATA = "bad-data"
+    URL_REFUSED = "url-refused"
     UNANNOUNCED_8BIT = "unannounced-8bit"
     LOOP = "loop"
     SOLICITATION = "solicitation"

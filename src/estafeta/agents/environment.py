@@ -177,6 +177,8 @@ def server_options(
         atrn=gives is not None and role is Role.ODMR,
         turn=gives is not None and gives.offers_turn,
         chunking=settings.chunking and not listener.repairs_line_ends,
+        # RFC 4468 §3.1: for submission, and beside CHUNKING alone
+        burl=settings.burl and settings.chunking and not listener.repairs_line_ends and role is Role.SUBMISSION,
         recipients=limits.recipients,
         transactions=limits.transactions,
         no_soliciting=settings.unwanted_solicitations if settings.no_soliciting else None,

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from estafeta.agents import logging_in, ondemand, speaking, transaction
+from estafeta.agents import burl, logging_in, ondemand, speaking, transaction
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft
 from estafeta.agents.environment import Environment, ListenerFacts
@@ -271,6 +271,7 @@ _HANDLERS: dict[type, Handler] = {
     events.Rcpt: transaction.on_rcpt,
     events.Data: transaction.on_data,
     events.Bdat: transaction.on_bdat,
+    events.Burl: burl.on_burl,
     events.Content: transaction.on_content,
     events.EndOfChunk: transaction.on_end_of_chunk,
     events.EndOfData: transaction.on_end_of_data,

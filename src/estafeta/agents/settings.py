@@ -94,6 +94,8 @@ class ReceptionSettings:
     """Offer SMTPUTF8 (RFC 6531)."""
     chunking: bool = True
     """Offer CHUNKING and BINARYMIME (RFC 3030)."""
+    burl: bool = True
+    """Offer BURL to those who submit mail (RFC 4468): pieces of it are fetched from their mailboxes by URLs."""
     no_soliciting: bool = False
     """Offer NO-SOLICITING (RFC 3865)."""
     unwanted_solicitations: tuple[str, ...] = ()

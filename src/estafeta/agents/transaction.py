@@ -196,12 +196,18 @@ def _incoming(session: Session, draft: Draft) -> IncomingContent:
     )
 
 
+def incoming_of(session: Session, draft: Draft) -> IncomingContent:
+    """What takes the content of a draft that comes in pieces; made with the first of them."""
+    if draft.incoming is None:
+        draft.incoming = _incoming(session, draft)
+    return draft.incoming
+
+
 async def on_bdat(session: Session, event: events.Bdat) -> None:
     """A chunk of the content comes (RFC 3030 §2)."""
     draft = session.draft
     assert draft is not None
-    if draft.incoming is None:
-        draft.incoming = _incoming(session, draft)
+    incoming_of(session, draft)
 
 
 async def on_end_of_chunk(session: Session, event: events.EndOfChunk) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from estafeta.app.crew import Commands, end_with_parent
+from estafeta.app.crew import Commands
+from estafeta.app.indexing import index_behind, index_now
 from estafeta.app.office import ListenFailed, PostOffice, environment, new_event_loop, run, tidy_journal
 
 __all__ = [
     "Commands",
     "ListenFailed",
     "PostOffice",
-    "end_with_parent",
     "environment",
+    "index_behind",
+    "index_now",
     "new_event_loop",
     "run",
     "tidy_journal",

@@ -21,6 +21,11 @@ from typing import Self
 import structlog
 
 from estafeta.access import pop3 as pop3_server
+from estafeta.access.imap import office as imap_server
+from estafeta.access.imap.environment import ImapEnvironment
+from estafeta.access.imap.office import ImapService
+from estafeta.access.imap.snapshots import Snapshots
+from estafeta.access.indexing import Indexing
 from estafeta.access.maildrop import MaildropLocks
 from estafeta.access.pop3 import Pop3Environment, Pop3Service
 from estafeta.agents.environment import Environment, ListenerFacts, Role
@@ -43,6 +48,7 @@ from estafeta.policy.login import Authenticator
 from estafeta.store import accounts, destinations, journal
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant
+from estafeta.store.search import SearchIndexes
 from estafeta.store.store import Store, open_store
 
 log = structlog.get_logger("estafeta.app")
@@ -114,6 +120,9 @@ class PostOffice:
         """The same for listeners that ask for certificates; None where none is asked for."""
         self._reception: Reception | None = None
         self._pop3: Pop3Service | None = None
+        self._imap: ImapService | None = None
+        self._snapshots: Snapshots | None = None
+        self._indexing: Indexing | None = None
         self._outbound: Outbound | None = None
         self._guard: LoginGuard | None = None
         self.screens = Screens(settings.data, settings.live, time.time)
@@ -192,11 +201,27 @@ class PostOffice:
             clock=time.time,
             nonce=_nonce,
         )
-        if self._reception is None or self._pop3 is None:
+        if self._snapshots is None or self._indexing is None:
+            self._snapshots = Snapshots(store)
+            self._indexing = Indexing(store, SearchIndexes(settings.data))
+        self._snapshots.most_messages = settings.imap.remembered_messages
+        imap_environment = ImapEnvironment(
+            hostname=settings.hostname,
+            store=store,
+            authenticator=authenticator,
+            snapshots=self._snapshots,
+            indexing=self._indexing,
+            settings=settings.imap,
+            clock=time.time,
+            nonce=_nonce,
+        )
+        if self._reception is None or self._pop3 is None or self._imap is None:
             self._reception, self._pop3 = Reception(environment), Pop3Service(pop3_environment)
+            self._imap = ImapService(imap_environment)
         else:
             self._reception.replace(environment)
             self._pop3.replace(pop3_environment)
+            self._imap.replace(imap_environment)
 
     def _fit_connections(self) -> None:
         """Say so where there are fewer files than connections could be; clients too many are told to come again."""
@@ -236,7 +261,9 @@ class PostOffice:
 
     def _server(self, wanted: Listen) -> tuple[Callable[[Stream], Awaitable[None]], bytes]:
         """What serves a listener's connections, and what a client too many is told."""
-        assert self._reception is not None and self._pop3 is not None
+        assert self._reception is not None and self._pop3 is not None and self._imap is not None
+        if wanted.kind in (ListenerKind.IMAP, ListenerKind.IMAPS):
+            return self._imap.server(wanted.name, self._tls_of(wanted)), imap_server.TOO_MANY_CONNECTIONS
         role = _ROLES.get(wanted.kind)
         if role is None:
             return self._pop3.server(wanted.name, self._tls_of(wanted)), pop3_server.TOO_MANY_CONNECTIONS
@@ -295,9 +322,10 @@ class PostOffice:
         listeners = [each.listener for each in self._open] + self._leaving
         for listener in listeners:
             listener.close()
-        if self._reception is not None and self._pop3 is not None and listeners:
+        if self._reception is not None and self._pop3 is not None and self._imap is not None and listeners:
             self._reception.close_idle()
             self._pop3.close_idle()
+            self._imap.close_idle()
             seconds = self.settings.shutdown.drain_seconds
             ended = await asyncio.gather(*(listener.drain(seconds) for listener in listeners))
             if not all(ended):
@@ -307,6 +335,12 @@ class PostOffice:
         if self._outbound is not None:
             await self._outbound.stop(self.settings.shutdown.drain_seconds)
             self._outbound = None
+        if self._snapshots is not None:
+            self._snapshots.close()
+            self._snapshots = None
+        if self._indexing is not None:
+            self._indexing.indexes.close()
+            self._indexing = None
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
             self._store = None

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "account": ("account", "Accounts, their passwords and quotas."),
     "alias": ("alias", "Addresses that stand for others."),
     "mailbox": ("mailbox", "Look into mailboxes."),
+    "index": ("index", "Read mail for searching before anybody asks for it."),
     "watch": ("watch", "Show messages to an account's screen as they come."),
     "queue": ("queue", "Recipients that wait to be relayed."),
     "route": ("route", "Explain where a message would go and why, without sending one."),

@@ -71,6 +71,16 @@ kind = "pop3s"
 address = "127.0.0.1"
 port = 2995
 
+[[listen]]
+kind = "imap"
+address = "127.0.0.1"
+port = 2143
+
+[[listen]]
+kind = "imaps"
+address = "127.0.0.1"
+port = 2993
+
 [tls]
 certificate = "tls/server.pem"
 key = "tls/server.key"
@@ -309,6 +319,12 @@ def _explain(trial: Trial, office: PostOffice) -> None:
         say(
             f'  python3 -c \'import poplib, ssl; p = poplib.POP3_SSL("localhost", {pop3s}, '
             f'context=ssl.create_default_context(cafile="{trial.authority}")); print(p.welcome)\''
+        )
+    if imaps := ports.get(ListenerKind.IMAPS):
+        say(f"  mutt -e 'set ssl_ca_certificates_file={trial.authority}' -f imaps://{READER}@localhost:{imaps}/")
+        say(
+            f'  python3 -c \'import imaplib, ssl; i = imaplib.IMAP4_SSL("localhost", {imaps}, '
+            f'ssl_context=ssl.create_default_context(cafile="{trial.authority}")); print(i.welcome)\''
         )
     program = "estafeta" if shutil.which("estafeta") else sys.argv[0]
     say(f"  {program} mailbox list luis --config {trial.settings_file}")

@@ -52,6 +52,10 @@ _LEAST: dict[Key, tuple[float, str]] = {
     ("pop3", "command_line"): (255, "RFC 2449 §4"),
     ("pop3", "auth_line"): (12_288, "RFC 4954 §4"),
     ("pop3", "autologout_after"): (600, "RFC 1939 §3"),
+    ("imap", "command_line"): (8_000, "RFC 2683 §3.2.1.5"),
+    ("imap", "message_limit"): (0, ""),
+    ("imap", "remembered_messages"): (0, ""),
+    ("imap", "autologout_after"): (1_800, "RFC 9051 §5.4"),
 }
 _MOST = 2**48
 
@@ -147,7 +151,7 @@ def _numbers_of(key: Key, table: object) -> Iterator[Finding]:
 def _listeners(settings: Settings) -> Iterator[Finding]:
     for index, listen in enumerate(settings.listen):
         key: Key = ("listen", index)
-        if not listen.takes_mail and listen.kind in (ListenerKind.POP3, ListenerKind.POP3S):
+        if not listen.takes_mail and listen.kind.gives_mail:
             yield Finding((*key, "takes_mail"), "has no meaning for mailboxes", "Take it out.")
         needs_tls = "Add [tls] with certificate and key."
         if settings.tls is None and listen.kind.implicit_tls:
@@ -172,7 +176,7 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
                 break
 
 
-_SMTP_KINDS = frozenset(ListenerKind) - {ListenerKind.POP3, ListenerKind.POP3S}
+_SMTP_KINDS = frozenset(kind for kind in ListenerKind if not kind.gives_mail)
 
 
 def _manners(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from estafeta.access.imap.settings import ImapSettings
 from estafeta.access.pop3 import Pop3Settings
 from estafeta.agents.live.settings import LiveSettings
 from estafeta.agents.ondemand import OnDemandSettings
@@ -53,11 +54,20 @@ class ListenerKind(StrEnum):
     """Mailboxes, TLS by STLS (RFC 1939, RFC 2595, port 110)."""
     POP3S = "pop3s"
     """Mailboxes, TLS from the first octet (RFC 8314 §3.1, port 995)."""
+    IMAP = "imap"
+    """Mailboxes on the server, TLS by STARTTLS (RFC 9051, port 143)."""
+    IMAPS = "imaps"
+    """Mailboxes on the server, TLS from the first octet (RFC 8314 §3.2, port 993)."""
 
     @property
     def implicit_tls(self) -> bool:
         """Whether TLS starts with the connection."""
-        return self in (ListenerKind.SUBMISSIONS, ListenerKind.POP3S)
+        return self in (ListenerKind.SUBMISSIONS, ListenerKind.POP3S, ListenerKind.IMAPS)
+
+    @property
+    def gives_mail(self) -> bool:
+        """Whether readers get their mail there, and nobody hands any in by SMTP."""
+        return self in (ListenerKind.POP3, ListenerKind.POP3S, ListenerKind.IMAP, ListenerKind.IMAPS)
 
     @property
     def asks_for_certificates(self) -> bool:
@@ -78,6 +88,8 @@ _DEFAULT_PORTS = {
     ListenerKind.ODMR: 366,
     ListenerKind.POP3: 110,
     ListenerKind.POP3S: 995,
+    ListenerKind.IMAP: 143,
+    ListenerKind.IMAPS: 993,
 }
 
 
@@ -299,6 +311,8 @@ class Settings(_Table):
     """Logins by OAuth 2.0 tokens; without it none are taken."""
     pop3: Pop3Settings = Pop3Settings()
     """Limits and deadlines of POP3."""
+    imap: ImapSettings = ImapSettings()
+    """Limits and deadlines of IMAP, and what is offered."""
     route: tuple[RouteRule, ...] = ()
     """What becomes of mail for domains that are not ours; the first rule that fits is taken."""
     gateway: tuple[GatewaySettings, ...] = ()

@@ -26,6 +26,7 @@ __all__ = [
     "credentials",
     "find",
     "hash_password",
+    "ids",
     "list_all",
     "remove",
     "set_enabled",
@@ -90,6 +91,11 @@ def list_all(tx: Transaction) -> list[Account]:
     return [_account(row) for row in tx.run(_sql.list_accounts)]
 
 
+def ids(tx: Transaction) -> list[AccountId]:
+    """The ids of all accounts."""
+    return [account_id for (account_id,) in tx.run(_sql.account_ids)]
+
+
 def remove(tx: Transaction, address: Address) -> None:
     """Remove an account: its address, its password and its mail. Raises NotFound.
 
@@ -100,6 +106,7 @@ def remove(tx: Transaction, address: Address) -> None:
     tx.do(_sql.remove_address, account_id=account.account_id)
     tx.do(_sql.remove_credentials, account_id=account.account_id)
     directory.changed(tx)
+    tx.touch(account.account_id)
     _clear(tx, account.account_id, _STEP)
 
 
@@ -127,8 +134,10 @@ def add_keys(tx: Transaction, address: Address, known: HashedPassword, completed
 
 def set_enabled(tx: Transaction, address: Address, is_enabled: bool) -> None:
     """Let an account log in, or not. Raises NotFound."""
-    tx.do(_sql.set_enabled, account_id=_require(tx, address).account_id, is_enabled=int(is_enabled))
+    account_id = _require(tx, address).account_id
+    tx.do(_sql.set_enabled, account_id=account_id, is_enabled=int(is_enabled))
     directory.changed(tx)
+    tx.touch(account_id)
 
 
 def set_quota(tx: Transaction, address: Address, *, quota_octets: int | None, quota_messages: int | None) -> None:

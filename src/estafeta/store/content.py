@@ -57,6 +57,18 @@ class ContentStore:
         except OSError as error:
             raise os_error(error) from error
 
+    def open(self, name: str) -> BinaryIO:
+        """The file, for reading it in pieces; it stays readable when its content is released meanwhile.
+
+        The caller closes it. Raises NotFound when that has happened before, StoreError.
+        """
+        try:
+            return self._path(name).open("rb", buffering=0)
+        except FileNotFoundError as error:
+            raise NotFound("the content is gone") from error
+        except OSError as error:
+            raise os_error(error) from error
+
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more. Never raises: what stays is swept later."""
         try:

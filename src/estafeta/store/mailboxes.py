@@ -49,6 +49,12 @@ def list_of(tx: Transaction, account_id: AccountId) -> list[Mailbox]:
     return [Mailbox(*row) for row in tx.run(_sql.mailboxes_of_account, account_id=account_id)]
 
 
+def count(tx: Transaction, account_id: AccountId) -> int:
+    """How many mailboxes an account has."""
+    row = tx.one(_sql.count_mailboxes, account_id=account_id)
+    return 0 if row is None else int(row[0])
+
+
 def find(tx: Transaction, account_id: AccountId, name: str) -> Mailbox | None:
     """One mailbox by its name."""
     row = tx.one(_sql.find_mailbox, account_id=account_id, name=proper(name))

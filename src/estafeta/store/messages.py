@@ -18,7 +18,7 @@ from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, OverQuota, StoreError
 from estafeta.store.flags import DELETED, FIRST_KEYWORD, LAST_KEYWORD, SEEN, Keywords, system_bit
 from estafeta.store.ids import IdSource
-from estafeta.store.records import Content, ContentId, Instant, Mailbox, MailboxId, Message, ModSeq, Uid
+from estafeta.store.records import AccountId, Content, ContentId, Instant, Mailbox, MailboxId, Message, ModSeq, Uid
 from estafeta.store.statements import Statements
 
 _sql = Statements("messages")
@@ -106,14 +106,14 @@ def load(tx: Transaction, mailbox_id: MailboxId, *, first: int = 1) -> Loaded:
     """All messages from a UID on. Raises NotFound when the mailbox is gone."""
     mailbox = mailboxes.get(tx, mailbox_id)
     rows = tx.run(_sql.state_of_mailbox, mailbox_id=mailbox_id, first=first)
-    uids, flags, modseqs, contents = zip(*rows, strict=True) if rows else ((), (), (), ())
+    # Loops of Python's own, in which other threads get their turn.
     return Loaded(
         mailbox,
         keywords(tx, mailbox_id),
-        array("I", uids),
-        array("Q", flags),
-        array("Q", modseqs),
-        array("Q", contents),
+        array("I", [row[0] for row in rows]),
+        array("Q", [row[1] for row in rows]),
+        array("Q", [row[2] for row in rows]),
+        array("Q", [row[3] for row in rows]),
     )
 
 
@@ -168,6 +168,11 @@ def content_alone(tx: Transaction, content_store: ContentStore, content_id: int)
 def sizes(tx: Transaction, mailbox_id: MailboxId, first: int, last: int) -> list[tuple[int, int]]:
     """UIDs and sizes of the messages in a range of UIDs."""
     return tx.run(_sql.sizes_of_messages, mailbox_id=mailbox_id, first=first, last=last)
+
+
+def contents_of(tx: Transaction, account_id: AccountId) -> frozenset[int]:
+    """The contents of all messages of an account."""
+    return frozenset(content_id for (content_id,) in tx.run(_sql.contents_of_account, account_id=account_id))
 
 
 def email_id(content_id: int, prefix: bytes) -> str:
@@ -471,6 +476,12 @@ def append(
             }
         )
     return Appended(target.uid_validity, _add(tx, target, rows))
+
+
+def count_from(tx: Transaction, mailbox_id: MailboxId, uid: int) -> int:
+    """How many messages have this UID or a greater one."""
+    row = tx.one(_sql.count_from, mailbox_id=mailbox_id, uid=uid)
+    return 0 if row is None else int(row[0])
 
 
 def claim_recent(tx: Transaction, mailbox_id: MailboxId) -> Uid:

@@ -33,6 +33,8 @@ class Statements:
             body = source[head.end() : following.start() if following else None]
             # One line: engines look prepared statements up by their text, so that it had better be short.
             text = " ".join(body.split()).rstrip("; ")
+            if "--" in text:
+                raise ValueError(f"a comment within {head[1]} in {file}.sql would hide what follows it")
             if head[1] in self.all:
                 raise ValueError(f"two statements named {head[1]} in {file}.sql")
             self.all[head[1]] = Statement(head[1], head[2], text)

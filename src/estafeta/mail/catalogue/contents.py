@@ -33,6 +33,42 @@ CHUNK_TAKEN = GROUP.reply(
     when="BDAT that is not the last: its octets are here.",
     standard="RFC 3030 §2",
 )
+PIECE_TAKEN = GROUP.reply(
+    "piece-taken",
+    250,
+    "2.5.0",
+    "waiting for the next BURL or BDAT",
+    "a la espera del siguiente BURL o BDAT",
+    when="BURL that is not the last: what its URL names is here.",
+    standard="RFC 4468 §5",
+)
+URL_FAILED = GROUP.reply(
+    "url-failed",
+    554,
+    "5.6.6",
+    "the URL names nothing that you may fetch",
+    "la URL no corresponde a nada que usted pueda obtener",
+    when="BURL: there is no such message or part, or the URL is not signed for this user, is over, or was revoked.",
+    standard="RFC 4468 §5",
+)
+URL_ELSEWHERE = GROUP.reply(
+    "url-elsewhere",
+    554,
+    "5.7.14",
+    "only URLs of this host are fetched",
+    "solo se obtienen URL de este servidor",
+    when="BURL: the URL is of another host, or no IMAP URL.",
+    standard="RFC 4468 §5; RFC 5248 §3.1",
+)
+URL_LATER = GROUP.reply(
+    "url-later",
+    451,
+    "4.4.1",
+    "the mailboxes cannot be read now, try again later",
+    "ahora no se pueden leer los buzones, inténtelo más tarde",
+    when="BURL: the store failed.",
+    standard="RFC 4468 §5",
+)
 TOO_LARGE = GROUP.reply(
     "too-large",
     552,

@@ -152,6 +152,12 @@ _verb(
     "Siguen en el acto tantos octetos del mensaje; LAST lo termina.",
     "RFC 3030 §2",
 )
+_verb(
+    "BURL",
+    "Fetches a piece of the message from your mailboxes by its URL; LAST ends the message.",
+    "Obtiene por su URL una parte del mensaje de sus buzones; LAST lo termina.",
+    "RFC 4468 §3",
+)
 _verb("RSET", "Drops the transaction.", "Anula la transacción.", "RFC 5321 §4.1.1.5")
 _verb("NOOP", "Does nothing.", "No hace nada.", "RFC 5321 §4.1.1.9")
 _verb(

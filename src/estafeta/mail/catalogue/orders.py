@@ -33,7 +33,7 @@ MAIL_FIRST = GROUP.reply(
     "5.5.1",
     "say MAIL first",
     "diga antes MAIL",
-    when="RCPT, DATA or BDAT without a transaction.",
+    when="RCPT, DATA, BDAT or BURL without a transaction.",
     standard="RFC 5321 §3.3, §4.1.4",
 )
 TRANSACTION_OPEN = GROUP.reply(
@@ -51,7 +51,7 @@ CONTENT_BEGUN = GROUP.reply(
     "5.5.1",
     "the content has begun with BDAT",
     "el contenido ya ha comenzado con BDAT",
-    when="A command other than BDAT between two chunks.",
+    when="A command other than BDAT and BURL between two chunks.",
     standard="RFC 3030 §2",
 )
 CHUNK_REFUSED = GROUP.reply(
@@ -60,7 +60,7 @@ CHUNK_REFUSED = GROUP.reply(
     "5.5.1",
     "a chunk was refused: say RSET",
     "se rechazó un fragmento: diga RSET",
-    when="BDAT after a chunk that was refused.",
+    when="BDAT or BURL after a chunk or URL that was refused.",
     standard="RFC 3030 §2",
 )
 BINARY_NEEDS_BDAT = GROUP.reply(
@@ -78,7 +78,7 @@ NO_RECIPIENTS = GROUP.reply(
     "5.5.1",
     "no valid recipients",
     "no hay destinatarios válidos",
-    when="DATA or BDAT, and no recipient was named, or those named may be taken later; in LMTP always.",
+    when="DATA, BDAT or BURL, and no recipient was named, or those named may be taken later; in LMTP always.",
     standard="RFC 5321 §3.3; RFC 2033 §4.2",
 )
 ALL_RECIPIENTS_REFUSED = GROUP.reply(
@@ -87,7 +87,7 @@ ALL_RECIPIENTS_REFUSED = GROUP.reply(
     "5.5.1",
     "no valid recipients",
     "no hay destinatarios válidos",
-    when="DATA or BDAT, and all recipients were rejected.",
+    when="DATA, BDAT or BURL, and all recipients were rejected.",
     standard="RFC 5321 §3.3",
 )
 OUT_OF_STEP = GROUP.reply(

@@ -86,3 +86,7 @@ WHERE account_id = :account_id;
 -- name: remove_annotations
 -- What the account wrote about mailboxes of others goes with it.
 DELETE FROM metadata WHERE account_id = :account_id;
+
+-- name: account_ids
+-- All accounts that are not being removed.
+SELECT account_id FROM addresses WHERE account_id IS NOT NULL ORDER BY account_id;

@@ -15,6 +15,10 @@ SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highes
     unseen, deleted, deleted_octets, recent_uid, expunged_after
 FROM mailboxes WHERE account_id = :account_id AND name NOT LIKE '/%' ORDER BY name;
 
+-- name: count_mailboxes
+-- How many mailboxes an account has, with those that are being removed.
+SELECT count(*) FROM mailboxes WHERE account_id = :account_id;
+
 -- name: all_mailboxes_of_account
 -- All mailboxes of an account, and those that are being removed.
 SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,

@@ -8,9 +8,9 @@ FROM messages WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last OR
 SELECT uid, flags, modseq, content_id FROM messages WHERE mailbox_id = :mailbox_id AND uid >= :first ORDER BY uid;
 
 -- name: changed_since
--- Messages whose flags were changed after a MODSEQ, and that are older than a UID.
+-- Messages below a UID whose flags changed after a MODSEQ; by the index of changes (+uid keeps off the primary key).
 SELECT uid, flags, modseq FROM messages
-WHERE mailbox_id = :mailbox_id AND is_changed = 1 AND modseq > :modseq AND uid < :below ORDER BY uid;
+WHERE mailbox_id = :mailbox_id AND is_changed = 1 AND modseq > :modseq AND +uid < :below ORDER BY +uid;
 
 -- name: expunged_since
 -- What was expunged after a MODSEQ.
@@ -167,3 +167,12 @@ INSERT INTO contents (content_id, size, octets, file) VALUES (:content_id, :size
 -- name: claim_recent
 -- From now on all that is there was told of.
 UPDATE mailboxes SET recent_uid = uid_next WHERE mailbox_id = :mailbox_id AND recent_uid < uid_next;
+
+-- name: count_from
+-- How many messages have this UID or a greater one.
+SELECT count(*) FROM messages WHERE mailbox_id = :mailbox_id AND uid >= :uid;
+
+-- name: contents_of_account
+-- Every content of an account.
+SELECT DISTINCT m.content_id FROM mailboxes AS b JOIN messages AS m ON m.mailbox_id = b.mailbox_id
+WHERE b.account_id = :account_id;

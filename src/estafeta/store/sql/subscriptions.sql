@@ -9,3 +9,7 @@ INSERT INTO subscriptions (account_id, name) VALUES (:account_id, :name) ON CONF
 -- name: unsubscribe
 -- One name less.
 DELETE FROM subscriptions WHERE account_id = :account_id AND name = :name;
+
+-- name: count_subscriptions
+-- How many names are subscribed.
+SELECT count(*) FROM subscriptions WHERE account_id = :account_id;

@@ -110,6 +110,15 @@ class ChunkReader:
         self._left = size
         self.is_last = is_last
 
+    def add(self, octets: bytes, *, is_last: bool) -> None:
+        """A piece of the content that did not come from the client (RFC 4468 §3)."""
+        self.is_last = is_last
+        self.size += len(octets)
+        if not octets.isascii():
+            self.has_8bit = True
+        if not self.is_binary and self.fault is not DataFault.BARE_LINE_END:
+            self._check(octets)
+
     @property
     def is_complete(self) -> bool:
         """The chunk at hand was read."""

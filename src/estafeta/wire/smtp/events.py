@@ -51,6 +51,14 @@ class Bdat:
 
 
 @dataclass(frozen=True, slots=True)
+class Burl:
+    """BURL: a piece of the content, by its URL (RFC 4468 §3). Answered by `supply`, or refused."""
+
+    url: str
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """A run of content, dots removed. Not answered."""
 
@@ -196,6 +204,7 @@ Event = (
     | Rcpt
     | Data
     | Bdat
+    | Burl
     | Content
     | EndOfChunk
     | EndOfData

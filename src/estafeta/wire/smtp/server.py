@@ -18,6 +18,7 @@ from estafeta.wire.octets import LineFault, ReceiveBuffer, RepairingBuffer
 from estafeta.wire.smtp import guide
 from estafeta.wire.smtp.data import ChunkReader, DataReader, Skipper
 from estafeta.wire.smtp.events import (
+    Burl,
     Content,
     EndOfChunk,
     EndOfData,
@@ -269,11 +270,36 @@ class ServerEngine:
             elif type(event) is Rcpt and session.transaction is not None:
                 session.transaction.has_rejected |= reply.is_permanent
                 session.transaction.has_deferred |= reply.is_transient
+            elif type(event) is Burl:
+                self._burl_refused(event)
         elif type(event) is EndOfChunk:
             if not reply.is_positive and session.transaction is not None and session.transaction.chunks is not None:
                 session.transaction.chunks.is_refused = True  # RFC 3030 §2
         elif not isinstance(event, Faulty):  # the end of data, true or false
             session.transaction = session.reader = None
+
+    def _burl_refused(self, event: Burl) -> None:
+        """As with BDAT: after the last piece the transaction is over, else no other piece may follow."""
+        transaction = self._session.transaction
+        if event.is_last:
+            self._session.transaction = None
+        elif transaction is not None and transaction.chunks is not None:
+            transaction.chunks.is_refused = True
+
+    def supply(self, octets: bytes) -> EndOfChunk | EndOfData:
+        """What the pending Burl names: a chunk of the content, whose end is pending now and to be answered."""
+        event, transaction = self._pending, self._session.transaction
+        if not isinstance(event, Burl) or transaction is None or transaction.chunks is None:
+            raise LocalProtocolError("only BURL is answered with content")
+        chunks = transaction.chunks
+        chunks.add(octets, is_last=event.is_last)
+        self._verb = None
+        if event.is_last:
+            end: EndOfChunk | EndOfData = EndOfData(chunks.size, chunks.has_8bit, chunks.fault)
+        else:
+            end = EndOfChunk(chunks.size)
+        self._pending = end
+        return end
 
     def answer_each(self, replies: Sequence[Reply]) -> None:
         """LMTP's answer to the final dot: a reply for each accepted recipient, in order (RFC 2033 §4.2)."""

@@ -58,6 +58,8 @@ class ServerOptions:
     expn: bool = True
     chunking: bool = True
     """CHUNKING and BINARYMIME are offered (RFC 3030)."""
+    burl: bool = False
+    """BURL is offered (RFC 4468)."""
     dsn: bool = True
     """DSN is offered (RFC 3461)."""
     recipients: int | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from estafeta.wire.smtp.extensions.atrn import ATRN
 from estafeta.wire.smtp.extensions.auth import AUTH
+from estafeta.wire.smtp.extensions.burl import BURL
 from estafeta.wire.smtp.extensions.chunking import BINARYMIME, CHUNKING
 from estafeta.wire.smtp.extensions.deliver_by import DELIVER_BY
 from estafeta.wire.smtp.extensions.dsn import DSN
@@ -35,6 +36,7 @@ EXTENSIONS: tuple[Extension, ...] = (
     SMTPUTF8,
     CHUNKING,
     BINARYMIME,
+    BURL,
     DSN,
     REQUIRETLS,
     LIMITS,

@@ -6,6 +6,7 @@ from estafeta.wire.smtp.session import Verb
 from estafeta.wire.smtp.verbs.atrn import ATRN
 from estafeta.wire.smtp.verbs.auth import AUTH
 from estafeta.wire.smtp.verbs.bdat import BDAT
+from estafeta.wire.smtp.verbs.burl import BURL
 from estafeta.wire.smtp.verbs.data import DATA
 from estafeta.wire.smtp.verbs.etrn import ETRN
 from estafeta.wire.smtp.verbs.expn import EXPN
@@ -36,6 +37,7 @@ VERBS: tuple[Verb, ...] = (
     RCPT,
     DATA,
     BDAT,
+    BURL,
     RSET,
     NOOP,
     VRFY,

@@ -1,0 +1,28 @@
+"""What IMAP sessions need from outside; one for the whole process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from estafeta.access.imap.settings import ImapSettings
+from estafeta.access.imap.snapshots import Snapshots
+from estafeta.access.indexing import Indexing
+from estafeta.policy.login import Authenticator
+from estafeta.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ImapEnvironment:
+    """Made by the composition root, anew when the settings are read again; the snapshots stay."""
+
+    hostname: str
+    store: Store
+    authenticator: Authenticator
+    snapshots: Snapshots
+    indexing: Indexing
+    settings: ImapSettings
+    clock: Callable[[], float]
+    """Seconds since 1970."""
+    nonce: Callable[[], str]
+    """For SCRAM: printable ASCII without comma, new and not to be guessed each time."""

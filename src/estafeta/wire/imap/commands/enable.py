@@ -1,0 +1,30 @@
+"""ENABLE (RFC 9051 §6.3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.wire.imap.command import AUTHENTICATED, Command
+from estafeta.wire.imap.reading import Reader
+from estafeta.wire.imap.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Enable(Request):
+    """Turn extensions on."""
+
+    capabilities: tuple[str, ...]
+    """In upper case."""
+
+
+# enable = "ENABLE" 1*(SP capability)
+def _read(reader: Reader) -> Enable:
+    found: list[str] = []
+    while not found or not reader.at_end():
+        reader.sp()
+        found.append(reader.keyword())
+        reader.limit(found)
+    return Enable(tuple(found))
+
+
+ENABLE = Command("ENABLE", AUTHENTICATED, _read, "ENABLE")

@@ -1,0 +1,22 @@
+"""IDLE (RFC 9051 §6.3.13, RFC 2177)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.wire.imap.command import AUTHENTICATED, Command
+from estafeta.wire.imap.reading import Reader
+from estafeta.wire.imap.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Idle(Request):
+    """Tell what is new until DONE."""
+
+
+def _read(reader: Reader) -> Idle:
+    reader.end()
+    return Idle()
+
+
+IDLE = Command("IDLE", AUTHENTICATED, _read, "IDLE")

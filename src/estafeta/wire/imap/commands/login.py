@@ -1,0 +1,32 @@
+"""LOGIN (RFC 9051 §6.2.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.wire.imap.command import NOT_AUTHENTICATED, Command
+from estafeta.wire.imap.reading import GrammarError, Reader
+from estafeta.wire.imap.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Login(Request):
+    """A password in the clear."""
+
+    user: str
+    password: str
+
+
+# login = "LOGIN" SP userid SP password
+def _read(reader: Reader) -> Login:
+    reader.sp()
+    user = reader.text()
+    reader.sp()
+    password = reader.text()
+    reader.end()
+    if not reader.session.offer.login:
+        raise GrammarError("LOGIN is disabled here: use TLS", "PRIVACYREQUIRED")
+    return Login(user, password)
+
+
+LOGIN = Command("LOGIN", NOT_AUTHENTICATED, _read)

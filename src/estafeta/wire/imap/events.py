@@ -1,0 +1,93 @@
+"""What the engine gives its owner: requests (`commands/`), and what belongs to those that go on.
+
+A request is answered by `complete`. APPEND and REPLACE go on: after the request, which `go_on` answers, come for each
+message an AppendMessage, its octets and URLs in pieces, an AppendMessageEnd, and at last an AppendEnd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from estafeta.wire.imap.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationResponse:
+    """The client's response to a challenge, decoded: answer with `challenge` or `complete`."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationEnded:
+    """The exchange is over by `*` or by a bad line, and is answered already: forget it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of IDLE: answer with `complete`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendMessage:
+    """A message begins."""
+
+    flags: tuple[str, ...]
+    internal_at: float | None
+    """Seconds since 1970, UTC; None when the client named no date."""
+    size: int | None
+    """Octets of the literal; None for CATENATE."""
+    is_utf8: bool = False
+    """Said with UTF8 (RFC 6855 §4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendOctets:
+    """The next octets of the message."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AppendUrl:
+    """What a URL names belongs here (RFC 4469 §3)."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendMessageEnd:
+    """The message is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEnd:
+    """The end of the command: answer with `complete`."""
+
+    is_whole: bool = True
+    """False: the rest cannot be read, nothing of it counts, and the engine knows the answer itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyFaults:
+    """The client was told BYE for its many faulty commands: send what waits, and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswersWaiting:
+    """Much waits to be sent: send it before the next event is asked for."""
+
+
+Event = (
+    Request
+    | AuthenticationResponse
+    | AuthenticationEnded
+    | Done
+    | AppendMessage
+    | AppendOctets
+    | AppendUrl
+    | AppendMessageEnd
+    | AppendEnd
+    | TooManyFaults
+    | AnswersWaiting
+)

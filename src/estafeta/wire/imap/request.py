@@ -1,0 +1,10 @@
+"""What the client asks for: each command is read into a value of its own (`commands/`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One command, read. The engine keeps its tag until it is completed."""
