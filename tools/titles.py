@@ -26,6 +26,7 @@ SUBJECTS: dict[str, dict[int, str]] = {
         3461: "SMTP Service Extension for Delivery Status Notifications",
         3848: "ESMTP and LMTP Transmission Types Registration",
         3865: "A No Soliciting SMTP Service Extension",
+        4468: "Message Submission BURL Extension",
         4865: "SMTP Submission Service Extension for Future Message Release",
         4954: "SMTP Service Extension for Authentication",
         6152: "SMTP Service Extension for 8-bit MIME Transport",

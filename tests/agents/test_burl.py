@@ -63,6 +63,7 @@ def test_where_it_is_offered(run: Any) -> None:
         assert "-BURL imap\n" in await client.say("EHLO client.example.net")
         await client.login("ana@example.org")
         assert "-BURL imap imap://mx.example.org\n" in await client.say("EHLO client.example.net")
+        assert (await client.say("HELP BURL")).startswith("214")
 
     run(test)
 
@@ -106,7 +107,7 @@ def test_pieces(run: Any) -> None:
         client.stream.send(b"BDAT %d\r\n" % len(new) + new)
         assert (await client.reply()).startswith("250 2.0.0")
         part = "imap://ana%40example.org@mx.example.org/Sent/;UID=1/;SECTION=2"
-        assert (await client.say(f"BURL {part}")).startswith("250 2.0.0")
+        assert (await client.say(f"BURL {part}")).startswith("250 2.5.0")
         assert (await client.say(b"BDAT 5 LAST\r\n\r\n.")).startswith("250 2.0.0 accepted as")
         [message] = await office.mailbox("luis@example.org")
         assert message.endswith(new + b"second\r\n.\r\n")

@@ -215,7 +215,7 @@ PLAIN: dict[str, Said] = {
     **{
         f"help-{verb.lower()}": says(f"HELP {verb}")
         for verb in (
-            *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "BURL"),
+            *("HELO", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"),
             *("RSET", "NOOP", "VRFY", "EXPN", "HELP", "QUIT"),
         )
     },
@@ -648,6 +648,8 @@ def test_customers_who_call(run: Any, tmp_path: Path) -> None:
 
 OTHER_ACCOUNT = "agents/test_ondemand.py::test_another_account_gets_nothing_nor_does_a_customer_of_anothers_domain"
 ELSEWHERE: dict[str, str] = {
+    "help-burl": "agents/test_burl.py::test_where_it_is_offered",
+    "piece-taken": "agents/test_burl.py::test_pieces",
     "url-failed": "agents/test_burl.py::test_what_is_not_fetched",
     "url-elsewhere": "agents/test_burl.py::test_what_is_not_fetched",
     "url-later": "agents/test_burl.py::test_a_store_that_does_not_answer",

@@ -216,5 +216,7 @@ def test_the_trial_listens_on_its_ports_on_loopback_only(tmp_path: Path) -> None
         ("lmtp", 2024),
         ("pop3", 2110),
         ("pop3s", 2995),
+        ("imap", 2143),
+        ("imaps", 2993),
     }
     assert {each.address for each in settings.listen} == {"127.0.0.1"}

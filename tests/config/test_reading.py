@@ -80,7 +80,7 @@ mailbox = "captured@example.org"
         ("\n[smtp]\ntrusted_network = []", "3: smtp.trusted_network: is not a setting. Did you mean trusted_networks?"),
         ("[smtp.limits]\nzzz = 1", "2: smtp.limits.zzz: is not a setting. This table knows auth_line, "),
         ("[log]\nlevel = 'loud'", '2: log.level: is not a value of this setting. Write one of "debug", "info", '),
-        ("[[listen]]\nkind = 'imap'", '2: listen[0].kind: is not a value of this setting. Write one of "smtp", '),
+        ("[[listen]]\nkind = 'gopher'", '2: listen[0].kind: is not a value of this setting. Write one of "smtp", '),
         ("[[listen]]\nport = 25", "1: listen[0].kind: is missing. Add kind = ... to this table."),
         ("data = 5", "1: data: must be text. Put the value in quotes."),
         ("[smtp]\ncheck_author = 'yes'", "2: smtp.check_author: must be true or false."),

@@ -38,7 +38,7 @@ async def on_burl(session: Session, event: events.Burl) -> None:
     if isinstance(end, events.EndOfData):
         await transaction.on_end_of_data(session, end)
     else:
-        await transaction.on_end_of_chunk(session, end)
+        await transaction.on_end_of_chunk(session, end, contents.PIECE_TAKEN)
 
 
 async def _fetch(session: Session, url: str, *, most: int) -> bytes | tuple[Reply, Reason, str]:

@@ -210,13 +210,13 @@ async def on_bdat(session: Session, event: events.Bdat) -> None:
     incoming_of(session, draft)
 
 
-async def on_end_of_chunk(session: Session, event: events.EndOfChunk) -> None:
+async def on_end_of_chunk(session: Session, event: events.EndOfChunk, taken: Reply = contents.CHUNK_TAKEN) -> None:
     """A chunk has come: whether there is room for more."""
     draft = session.draft
     assert draft is not None and draft.incoming is not None
     refusal = so_far(draft.incoming)
     if refusal is None:
-        session.engine.answer(contents.CHUNK_TAKEN)
+        session.engine.answer(taken)
     else:
         session.decide("bdat", "", refusal.reply, refusal.reason, refusal.detail)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from estafeta.access.imap.environment import ImapEnvironment
@@ -22,6 +23,7 @@ from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard, LoginSettings
 from estafeta.policy.login import Authenticator
 from estafeta.store import accounts, domains, mailboxes, messages
+from estafeta.store.engine import Transaction
 from estafeta.store.messages import Draft
 from estafeta.store.records import Content, Instant, MailboxId, SessionId
 from estafeta.store.search import SearchIndexes
@@ -160,11 +162,14 @@ class Post:
     async def mailbox_id(self, name: str = "INBOX", user: Address = ANA) -> MailboxId:
         """The id of a mailbox."""
 
-        def query(tx):  # type: ignore[no-untyped-def]
+        def query(tx: Transaction) -> MailboxId:
             account = accounts.find(tx, user)
-            return mailboxes.find(tx, account.account_id, name).mailbox_id
+            assert account is not None
+            mailbox = mailboxes.find(tx, account.account_id, name)
+            assert mailbox is not None
+            return mailbox.mailbox_id
 
-        return await self.store.read(query)  # type: ignore[no-any-return]
+        return await self.store.read(query)
 
     async def put(self, *contents: bytes, flags: tuple[str, ...] = (), mailbox: str = "INBOX") -> None:
         """Messages that come into a mailbox at once."""
@@ -194,7 +199,7 @@ async def post(
     try:
         await office.store.write(lambda tx: domains.add(tx, "example.org", now=NOW))
         for address in (ANA, BO):
-            await office.store.write(lambda tx, address=address: accounts.add(tx, address, password=HASHED, now=NOW))
+            await office.store.write(partial(accounts.add, address=address, password=HASHED, now=NOW))
         yield office
     finally:
         await office.close()

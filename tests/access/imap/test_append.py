@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.access.imap.post import ANA, Post, message, post
 
 from estafeta.access.imap.settings import ImapSettings
 from estafeta.store import accounts, messages
-from tests.access.imap.post import ANA, Post, message, post
 
 
 def run(folder: Path, talk: Callable[[Post], Awaitable[None]], **how: object) -> None:

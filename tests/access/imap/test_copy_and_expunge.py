@@ -8,9 +8,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-from estafeta.store import accounts, acl, mailboxes, messages
 from tests.access.imap.post import ANA, BO, Post, message, post
+
+from estafeta.access.imap.settings import ImapSettings
+from estafeta.store import accounts, acl, mailboxes, messages
 
 
 def run(folder: Path, talk: Callable[[Post], Awaitable[None]]) -> None:
@@ -162,3 +163,21 @@ def test_rights_where_it_goes(tmp_path: Path) -> None:
         assert b"Seen" not in told and b"Flagged" not in told
 
     run(tmp_path, talk)
+
+
+def test_the_most_messages_of_one_command(tmp_path: Path) -> None:
+    async def talk() -> None:
+        async with post(tmp_path, ImapSettings(message_limit=3)) as office:
+            await office.put(*[message(str(number)) for number in range(5)])
+            client = await office.client()
+            answer = await client.command("FETCH 1:* UID")
+            assert len(answer.of("FETCH")) == 3 and answer.completion.startswith(b"OK [MESSAGELIMIT 3 3]")
+            answer = await client.command("STORE 1:* +FLAGS (\\Deleted)")
+            assert len(answer.of("FETCH")) == 3 and answer.completion.startswith(b"OK [MESSAGELIMIT 3 3]")
+            assert (await client.command("UID STORE 1:2 +FLAGS (\\Deleted)")).completion.startswith(b"OK Store")
+            assert (await client.command("COPY 1:4 Archive")).completion.startswith(b"NO [MESSAGELIMIT 3 2]")
+            answer = await client.command("EXPUNGE")
+            assert len(answer.of("EXPUNGE")) == 3 and answer.completion.startswith(b"OK [MESSAGELIMIT 3 3]")
+            assert len((await client.command("MOVE 1:* Archive")).of("EXPUNGE")) == 2
+
+    asyncio.run(talk())

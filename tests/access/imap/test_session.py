@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.access.imap.post import ANA, NOW, Client, Post, message, post
+from tests.access.imap.post import ANA, BO, NOW, Client, Post, message, post
 
 from estafeta.access.imap.commands import HANDLERS
 from estafeta.access.imap.session import Session
 from estafeta.access.imap.settings import ImapSettings
 from estafeta.net.authority import issue
 from estafeta.net.tls import ServerTls
-from estafeta.store import accounts, journal, mailboxes, messages
+from estafeta.store import accounts, acl, journal, mailboxes, messages
 from estafeta.store.errors import DiskFull
 from estafeta.store.records import SessionId
 from estafeta.store.store import open_store
 from estafeta.wire.imap.commands.noop import Noop
-from estafeta.wire.imap.completion import Completion
+from estafeta.wire.imap.completion import Completion, ok
 from estafeta.wire.sasl import client_mechanism
 
 STRANGER = "192.0.2.77"
@@ -490,5 +490,46 @@ def test_sessions_are_known_by_their_numbers(tmp_path: Path) -> None:
         async with post(tmp_path) as office:
             await office.client()
             assert office.sessions == [SessionId(each.session_id) for each in office.service.sessions]
+
+    run(scenario())
+
+
+@pytest.mark.rfc("9585 §4", "Of a long command the client is told how far it is, by the tag.")
+def test_long_commands_tell_how_far_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def slow(session: Session, request: Noop) -> Completion:
+        for done in (1, 2):
+            session.progress(done, 3)
+        return ok("Done")
+
+    async def scenario() -> None:
+        async with post(tmp_path) as office:
+            office.service.handlers = {**HANDLERS, Noop: slow}
+            client = await office.connect()
+            await client.login()
+            assert (await client.command("NOOP")).untagged == []  # it is not long yet
+            monkeypatch.setattr("estafeta.access.imap.session.PROGRESS_AFTER", 0.0)
+            assert (await client.command("NOOP")).untagged == [b'OK [INPROGRESS ("a3" 2 3)] Still at it']
+
+    run(scenario())
+
+
+@pytest.mark.rfc("4314 §4", "Rights that are taken away are gone for open sessions, too.")
+def test_rights_that_are_taken_away(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with post(tmp_path) as office:
+            await office.put(message(), mailbox="Archive")
+            mailbox_id = await office.mailbox_id("Archive")
+
+            async def allow(rights: str) -> None:
+                await office.store.write(lambda tx: acl.set_(tx, mailboxes.get(tx, mailbox_id), str(BO), rights))
+
+            await allow("lrs")
+            client = await office.client('"Other Users/ana@example.org/Archive"', BO)
+            assert (await client.command("STORE 1 +FLAGS (\\Seen)")).is_ok
+            await allow("lr")
+            assert (await client.command("STORE 1 -FLAGS (\\Seen)")).completion.startswith(b"NO [NOPERM]")
+            await allow("l")
+            assert (await client.response()).startswith(b"* BYE ")
+            assert await ended(client)
 
     run(scenario())

@@ -8,9 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.access.imap.post import BO, Post, message, post
 
 from estafeta.store import acl, mailboxes, messages
-from tests.access.imap.post import BO, Post, message, post
 
 
 def run(folder: Path, talk: Callable[[Post], Awaitable[None]]) -> None:

@@ -83,8 +83,9 @@ def test_broken_delimiters_are_read_as_they_are_meant(body: bytes, parts: list[b
     assert bodies(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + body) == parts
 
 
-def test_a_multipart_without_a_boundary_is_one_text() -> None:
-    part = index(b"Content-Type: multipart/mixed\r\n\r\n--b\r\n\r\none\r\n--b--\r\n")
+@pytest.mark.parametrize("parameter", [b"", b"; boundary", b"; boundary=", b'; boundary="  "', b"; boundary=other"])
+def test_a_multipart_without_its_boundary_is_one_text(parameter: bytes) -> None:
+    part = index(b"Content-Type: multipart/mixed" + parameter + b"\r\n\r\n--b\r\n\r\none\r\n--b--\r\n")
     assert tree(part) == ["multipart/mixed", "text/plain"]
     assert part.parts[0].size == part.size
 

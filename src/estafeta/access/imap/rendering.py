@@ -321,8 +321,10 @@ def _clipped(octets: bytes, partial: tuple[int, int] | None) -> bytes:
     return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]
 
 
+# Departs from RFC 9051 §4.3: a message with NUL in it is sent as it was taken, in BODY[...] too: nothing is re-encoded.
+# Departs from RFC 6855 §3: so are header fields in UTF-8, to clients that did not say UTF8=ACCEPT, always as literals.
 def literal(octets: bytes) -> bytes:
-    """A literal (RFC 9051 §4.3)."""
+    """A literal."""
     return b"{%d}\r\n%b" % (len(octets), octets)
 
 

@@ -20,7 +20,9 @@ from estafeta.access.login import Logins
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
-from estafeta.store import accounts
+from estafeta.store import accounts, acl, mailboxes
+from estafeta.store.addresses import key_of
+from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, StoreError
 from estafeta.store.records import Account, SessionId
 from estafeta.wire.imap import events
@@ -267,6 +269,10 @@ class Session:
         except DeadlinePassed:
             if not self.is_idling or self._teller is not None:
                 raise
+        except asyncio.CancelledError:
+            if self._teller is not None:
+                self._teller.cancel()
+            raise
         finally:
             self._is_waiting = False
             if self._teller is not None:
@@ -406,10 +412,15 @@ class Session:
                 await self.flush()
 
     async def claim_recent(self, selected: Selected) -> None:
-        """Be the session that is told of new messages as recent, where no other was; only after SELECT."""
-        if not selected.is_read_only:
-            with suppress(StoreError):  # they are not recent then; nothing depends on it
-                selected.add_recent(await self.environment.snapshots.claim_recent(selected.view))
+        """Be the session that is told of new messages as \\Recent, where no other was; after EXAMINE only look."""
+        snapshots, view = self.environment.snapshots, selected.view
+        with suppress(StoreError):  # they are not \Recent then; nothing depends on it
+            if selected.is_read_only:
+                row = await self.environment.store.read(lambda tx: mailboxes.get(tx, view.mailbox_id))
+                told_until = selected.recent_uids[-1].stop if selected.recent_uids else 0
+                selected.add_recent(range(max(row.recent_uid, told_until), view.uid_next))
+            else:
+                selected.add_recent(await snapshots.claim_recent(view))
 
     # What the session is at.
 
@@ -430,11 +441,21 @@ class Session:
         if not self._account_is_stale or account is None:
             return
         self._account_is_stale = False
-        address, account_id = account.address, account.account_id
-        now = await self.environment.store.read(lambda tx: accounts.find(tx, address))
+        address, account_id, selected = account.address, account.account_id, self.selected
+
+        def query(tx: Transaction) -> tuple[Account | None, str]:
+            mailbox = None if selected is None else selected.mailbox
+            rights = "" if mailbox is None else acl.rights_of(tx, mailbox, account_id, key_of(address))
+            return accounts.find(tx, address), rights
+
+        now, rights = await self.environment.store.read(query)
         if now is None or now.account_id != account_id or not now.is_enabled:
             raise Bye("The account cannot be used any more", Ended.EXPELLED)
         self.account = now
+        if selected is not None and rights != selected.rights:
+            if "r" not in rights:
+                raise Bye("The mailbox may not be read any more", Ended.EXPELLED)
+            selected.rights = rights
 
     def select(self, selected: Selected) -> None:
         """A mailbox is open now; none was."""

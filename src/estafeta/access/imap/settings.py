@@ -15,9 +15,9 @@ class ImapSettings:
     compress: bool = True
     """Offer COMPRESS=DEFLATE (RFC 4978)."""
     command_line: int = 65_536
-    """One command without its literals; RFC 9051 §4.3 and clients with long sets of numbers need thousands."""
+    """One command without its literals (RFC 2683 §3.2.1.5 asks for 8000); before login at most 8192."""
     literal: int = 65_536
-    """One literal of a command that is no message; before login at most 4096."""
+    """All literals of one command together, messages of APPEND not counted; before login at most 8192."""
     message_size: int = 52_428_800
     """One message of APPEND (RFC 7889)."""
     faults: int = 20
@@ -36,5 +36,5 @@ class ImapSettings:
     message_limit: int = 0
     """The most messages that one command handles (RFC 9738); 0 for no limit."""
     remembered_messages: int = 1_000_000
-    """Messages of mailboxes that are kept in memory, so that opening one is quick: some 30 octets each. Those of
-    open mailboxes come on top."""
+    """Messages of mailboxes that are kept in memory, so that opening one is quick: some 30 octets each. When
+    there are more, mailboxes go that nobody has open."""

@@ -105,9 +105,16 @@ def after(old: Snapshot, changes: Changes) -> Snapshot:
     changed = array("I")
     if changes.changed:
         flags, modseqs = array("Q", flags), array("Q", modseqs)
+        position, count = -1, len(uids)
         for uid, mask, modseq in changes.changed:
-            position = old.position(uid)
-            if position is not None and (flags[position] != mask or modseqs[position] != modseq):
+            following = position + 1  # that of most, where many were changed together
+            if following >= count or uids[following] != uid:
+                found = old.position(uid)
+                if found is None:
+                    continue
+                following = found
+            position = following
+            if flags[position] != mask or modseqs[position] != modseq:
                 flags[position], modseqs[position] = mask, modseq
                 changed.append(uid)
     expunged = array("I")

@@ -32,7 +32,7 @@ class Limits:
     depth: int = 64
     """Parts within parts; mail of people has two or three, what goes round as forwards some ten."""
     parts: int = 2_000
-    """Parts in all: more than the largest digests have. What follows belongs to the last part."""
+    """Parts in all: more than the largest digests have. What follows stays in the last one, or is left out."""
     delimiters: int = 100_000
     """Lines in all that look like delimiters; each costs a look in every multipart around it."""
     header: int = 262_144
@@ -202,7 +202,7 @@ class _Reader:
         return tuple(parts)
 
     def _spans(self, body: int, end: int, boundary: bytes) -> list[tuple[int, int]]:
-        if not boundary:
+        if not boundary.strip(b" \t"):
             return []
         delimiter = b"\n--" + boundary
         found = self._between(body, end, delimiter, _DELIMITER_END)

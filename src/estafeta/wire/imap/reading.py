@@ -140,7 +140,7 @@ class Reader:
 
     def is_string_next(self) -> bool:
         """Whether a quoted string or a literal comes next."""
-        return self._octets[self._at : self._at + 1] in (b'"', b"{", b"~")
+        return self._octets[self._at : self._at + 1] in (b'"', b"{") or self.looks_at(b"~{")
 
     def astring(self) -> bytes:
         """An atom or a string."""
@@ -183,7 +183,8 @@ class Reader:
             try:
                 name = names.decoded(name)
             except names.BadName as error:
-                raise GrammarError(f"a mailbox name is {error}") from None
+                # Not a fault of the command: no mailbox has such a name.
+                raise GrammarError(f"a mailbox name is {error}", "NO") from None
         first, slash, rest = name.partition("/")
         return "INBOX" + slash + rest if first.upper() == "INBOX" else name
 

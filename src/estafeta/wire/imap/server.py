@@ -36,13 +36,13 @@ LITERALS = 1000
 """In one command."""
 MOST_SWALLOWED = 256 * 1024 * 1024
 """Octets of a literal that nobody wants, and that is passed over; the session is ended for a larger one."""
-BEFORE_LOGIN = 12_288
-"""Octets of a command and its literals of a client that is not known yet."""
+BEFORE_LOGIN = 36_864
+"""Octets of a command and its literals of a client that is not known yet: an ID of the largest size (RFC 2971 §3.3)."""
 _AUTHENTICATION = 12_288
 """One line of an exchange (the limit of RFC 4954 §4; RFC 9051 has none)."""
 
 # tag = 1*<any ASTRING-CHAR except "+">; command names are atoms, here with the name behind UID
-_COMMAND = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}) (UID [A-Za-z]+|[A-Za-z]+)")
+_COMMAND = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}) ((?i:UID) [A-Za-z]+|[A-Za-z]+)")
 _TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}")
 _ANNOUNCED = re.compile(rb"(~?)\{(\d{1,20})(\+?)\}$")
 _BY_NUMBER = frozenset(("FETCH", "STORE", "COPY", "MOVE", "SEARCH", "SORT", "THREAD", "REPLACE"))

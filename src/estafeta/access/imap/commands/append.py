@@ -1,4 +1,4 @@
-"""APPEND, with several messages and with pieces of others, and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 8508).
+"""APPEND, of several messages and of pieces, and REPLACE (RFC 9051 §6.3.12, RFC 3502, RFC 4469, RFC 8508).
 
 What comes goes to the store's spool, piece by piece; all messages of a command are one change, durable before the OK.
 The octets are kept as they come: line ends are not mended, so that what a client reads is what it wrote.
@@ -161,6 +161,8 @@ class _Receiving:
             spool = self.session.environment.store.content.spool()
             self.incoming.append(_Incoming(spool, permitted(event.flags, self.target.rights), at))
         elif isinstance(event, events.AppendOctets):
+            # Departs from RFC 6855 §4: 8-bit header fields are taken from clients that did not say UTF8=ACCEPT, too.
+            # A message that arrived so could not be copied from one account to another otherwise.
             self._write(event.octets)
         elif isinstance(event, events.AppendUrl):
             self._write(await self._linked(event.url))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from estafeta.access.imap import naming
+from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.naming import Found
 from estafeta.access.imap.rights import ALL_FLAGS, allowed_flags
 from estafeta.store import messages
@@ -42,12 +43,17 @@ async def copy(session: Session, request: Copy) -> Completion:
     if request.is_move and not set("te") <= set(selected.rights):
         return no("You have no right to remove messages from this mailbox", "NOPERM")
     view = selected.view
-    uids = [view.uids[position] for position in selected.positions(request.numbers, is_uid=request.is_uid)]
+    positions, beyond = limited(session, selected.positions(request.numbers, is_uid=request.is_uid))
+    uids = [view.uids[position] for position in positions]
     target = await target_of(session, request.mailbox)
     if not uids:
         return ok("There are no such messages")
     if request.is_move:
-        return await _move(session, uids, target)
+        completion = await _move(session, uids, target)
+        return ok("Only the newest were moved", beyond) if beyond else completion
+    if beyond:
+        # RFC 9051 §6.4.7: all or none
+        return no("These are more messages than can be copied at once", beyond)
     return await _copy(session, request, uids, target)
 
 

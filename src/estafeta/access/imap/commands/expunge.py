@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from estafeta.access.imap.limiting import limited
 from estafeta.store import messages
 from estafeta.store.engine import Transaction
+from estafeta.store.flags import DELETED
 from estafeta.store.records import MailboxId
 from estafeta.wire.imap.commands.expunge import Expunge
 from estafeta.wire.imap.completion import Completion, no, ok
@@ -27,12 +29,19 @@ async def expunge(session: Session, request: Expunge) -> Completion:
         return no("The mailbox is open for reading only", "READ-ONLY")
     if "e" not in selected.rights:
         return no("You have no right to expunge messages of this mailbox", "NOPERM")  # RFC 4314 §4
+    view, beyond = selected.view, ""
     ranges: list[tuple[int, int]] = [(1, messages.ALL)]
-    if request.uids is not None:
-        view = selected.view
-        ranges = messages.ranges_of(view.uids[place] for place in selected.positions(request.uids, is_uid=True))
-    count = await remove_deleted(session.environment.store, selected.view.mailbox_id, ranges)
+    if request.uids is not None or session.settings.message_limit:
+        chosen: Sequence[int] = range(len(view))
+        if request.uids is not None:
+            chosen = selected.positions(request.uids, is_uid=True)
+        if session.settings.message_limit:
+            chosen, beyond = limited(session, [place for place in chosen if view.flags[place] & DELETED])
+        ranges = messages.ranges_of(view.uids[place] for place in chosen)
+    count = await remove_deleted(session.environment.store, view.mailbox_id, ranges)
     await session.catch_up(expunges=True)
+    if beyond:
+        return ok("Only the newest were expunged", beyond)
     # RFC 7162 §3.2.7: asked of servers whose client said QRESYNC; it does no harm to one that only said CONDSTORE.
     has_code = count and "CONDSTORE" in session.enabled
     return ok("Expunge completed", f"HIGHESTMODSEQ {selected.view.modseq}" if has_code else "")

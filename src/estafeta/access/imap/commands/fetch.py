@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.octets import MESSAGES, Messages, Piece, keep, read_piece
 from estafeta.access.imap.rendering import Plan, compiled
 from estafeta.access.imap.resync import vanished
@@ -48,6 +49,7 @@ async def fetch(session: Session, request: Fetch) -> Completion:
     if request.changed_since is not None:
         modseqs, since = selected.view.modseqs, request.changed_since
         positions = [position for position in positions if modseqs[position] > since]
+    positions, beyond = limited(session, positions)
     plan = compiled(
         items,
         is_uid_only="UIDONLY" in session.enabled,
@@ -56,8 +58,10 @@ async def fetch(session: Session, request: Fetch) -> Completion:
     )
     if plan.shape is None:
         await tell(session, plan, positions)
-        return ok("Fetch completed")
-    return await _Fetching(session, plan, selected.view, positions, is_uid=request.is_uid).run()
+        completion = ok("Fetch completed")
+    else:
+        completion = await _Fetching(session, plan, selected.view, positions, is_uid=request.is_uid).run()
+    return ok("Only the newest were fetched", beyond) if beyond and not completion.code else completion
 
 
 def _window(positions: Sequence[int], window: Window) -> Sequence[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.rendering import compiled
 from estafeta.access.imap.rights import ALL_FLAGS, allowed_flags, permitted
 from estafeta.access.imap.telling import chosen, tell
@@ -49,7 +50,7 @@ async def store(session: Session, request: Store) -> Completion:
         return no("You have no right to change these flags", "NOPERM")
     if request.unchanged_since is not None:
         session.enable_condstore()
-    positions = selected.positions(request.numbers, is_uid=request.is_uid)
+    positions, beyond = limited(session, selected.positions(request.numbers, is_uid=request.is_uid))
     failed: list[int] = []
     gone: list[int] = []
     for start in range(0, len(positions), AT_ONCE):
@@ -58,7 +59,8 @@ async def store(session: Session, request: Store) -> Completion:
         failed += step_failed
         gone += step_gone
         session.progress(start + len(part), len(positions))
-    return _completion(session, request, failed, gone)
+    completion = _completion(session, request, failed, gone)
+    return ok("Only the newest were changed", beyond) if beyond and not completion.code else completion
 
 
 async def _step(
@@ -137,5 +139,6 @@ def _completion(session: Session, request: Store, failed: list[int], gone: list[
         numbers = sorted(failed) if request.is_uid else [place + 1 for place in sorted(places)]
         return ok("Some messages were changed by others", f"MODIFIED {number_set(numbers).decode()}")
     if gone:
+        # Departs from RFC 2180 §4.2.3: OK, not NO, for what is there was changed; clients take a NO for a failure.
         return ok("Some messages were expunged meanwhile", "EXPUNGEISSUED")
     return ok("Store completed")

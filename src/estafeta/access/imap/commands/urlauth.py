@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from estafeta.access.imap.naming import resolve_in
@@ -87,18 +88,18 @@ def _answer(linked: Linked, wanted: tuple[str, ...]) -> bytes:
     if not wanted:
         return nstring(linked.octets)
     told = []
-    for parameter in dict.fromkeys(each.upper() for each in wanted):
-        if parameter == "BODYPARTSTRUCTURE":
-            told.append(b"(BODYPARTSTRUCTURE %s)" % _structure(linked))
-        elif parameter == "BINARY":
-            told.append(b"(BINARY %s)" % _binary(linked))
-        else:
-            told.append(b"(BODY %s)" % nstring(linked.octets))
+    asked = {each.upper() for each in wanted}
+    if "BODYPARTSTRUCTURE" in asked:  # RFC 5524 §3.1: before what it describes
+        told.append(b"(BODYPARTSTRUCTURE %s)" % _structure(linked, is_binary="BINARY" in asked))
+    if "BINARY" in asked:
+        told.append(b"(BINARY %s)" % _binary(linked))
+    if "BODY" in asked:
+        told.append(b"(BODY %s)" % nstring(linked.octets))
     return b" ".join(told)
 
 
-def _structure(linked: Linked) -> bytes:
-    """The structure of the part that is named; NIL for a section that is no part (RFC 5524 §3.1)."""
+def _structure(linked: Linked, *, is_binary: bool) -> bytes:
+    """The structure of the part that is named, as it is sent; NIL for a section that is no part (RFC 5524 §3.1)."""
     part = linked.part
     if part is None:
         return b"NIL"
@@ -106,6 +107,13 @@ def _structure(linked: Linked) -> bytes:
         lines = linked.message.count(b"\n")
         # The message as it would be within another one.
         part = Part(0, 0, len(linked.message), lines, "message", "rfc822", (), "8bit", parts=(part,))
+    if is_binary and not linked.is_whole and not part.parts:
+        try:
+            octets = decoded(linked.message, part)
+        except UnknownEncoding:
+            return body_structure(linked.message, part)
+        encoding = "binary" if b"\0" in octets else "7bit" if octets.isascii() else "8bit"
+        part = replace(part, start=0, body=0, end=len(octets), lines=0, encoding=encoding)
     return body_structure(linked.message, part)
 
 

@@ -47,8 +47,6 @@ class Context:
 
     async def told(self, update: Update) -> None:
         """Search again, and tell what is in the results now and was not, and the other way."""
-        if not update.changed and not update.added:
-            return
         now = list(await self._search())
         left = set(now)
         self._tell_removed([uid for uid in self._uids if uid not in left], update.view)
