@@ -1,7 +1,8 @@
 """A small owner of the server engine, for dialogues, matrices and the fuzzer: it answers by what an event says alone.
 
 Reverse-paths and forward-paths that begin with `no` are refused, and chunks that end at a size of 3 more than a
-multiple of 7; a URL of a host that begins with `no` names nothing, another one its own last word and CRLF; the password is whatever ends in `pencil`.
+multiple of 7; a URL of a host that begins with `no` names nothing, another one its own last word and CRLF; the
+password is whatever ends in `pencil`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,10 @@ def test_texts(tmp_path: Path) -> None:
     async def talk(office: Post) -> None:
         await office.put(
             mail("Subject: =?iso-8859-1?q?Reuni=F3n?= del martes\r\nFrom: Bo <bo@example.net>"),
-            mail("Subject: other\r\nContent-Type: text/html; charset=utf-8", "<p>la reuni&oacute;n</p><i>one <b>two</b></i>"),
+            mail(
+                "Subject: other\r\nContent-Type: text/html; charset=utf-8",
+                "<p>la reuni&oacute;n</p><i>one <b>two</b></i>",
+            ),
             mail("Subject: =?utf-8?b?5pel5pys6Kqe?=\r\nContent-Transfer-Encoding: base64", "bGEgcmV1bmlvbg=="),
             mail("Subject: x\r\nX-Extra: reunion in a header"),
         )
@@ -105,7 +108,9 @@ def test_texts(tmp_path: Path) -> None:
     run(tmp_path, talk)
 
 
-@pytest.mark.rfc("9051 §6.4.4", "TEXT and HEADER search the whole header section, also what was put before the content.")
+@pytest.mark.rfc(
+    "9051 §6.4.4", "TEXT and HEADER search the whole header section, also what was put before the content."
+)
 @pytest.mark.parametrize(
     ("key", "numbers"),
     [
@@ -138,7 +143,20 @@ def test_what_stands_before_the_content(tmp_path: Path, key: str, numbers: list[
     run(tmp_path, talk)
 
 
-_WORDS = ["Müller", "muller", "straße", "STRASSE", "日本語の手紙", "日本", "💌", "one", "two", "One-Two", "e\u0301t\u00e9", "x" * 90]
+_WORDS = [
+    "Müller",
+    "muller",
+    "straße",
+    "STRASSE",
+    "日本語の手紙",
+    "日本",
+    "💌",
+    "one",
+    "two",
+    "One-Two",
+    "e\u0301t\u00e9",
+    "x" * 90,
+]
 _SOURCES = ("ascii", "utf-8", "iso-8859-1", "iso-2022-jp", "koi8-r")
 
 
@@ -157,7 +175,9 @@ def _message(chance: random.Random) -> bytes:
     if chance.random() < 0.5:
         head.append(f"From: {chance.choice(_WORDS)} <a{chance.randint(1, 3)}@example.net>".encode())
     if chance.random() < 0.3:
-        head.append(b"X-Odd: =?utf-8?q?" + b"".join(b"=%02X" % octet for octet in chance.choice(_WORDS).encode()) + b"?=")
+        head.append(
+            b"X-Odd: =?utf-8?q?" + b"".join(b"=%02X" % octet for octet in chance.choice(_WORDS).encode()) + b"?="
+        )
     return b"\r\n".join([*head, b"", octets]) + b"\r\n"
 
 
@@ -173,7 +193,9 @@ def _key(chance: random.Random) -> Contains | HasField:
 def _written(key: Contains | HasField) -> bytes:
     octets = key.text.encode()
     text = b"{%d+}\r\n%b" % (len(octets), octets)
-    return b"HEADER %b %b" % (key.name.encode(), text) if isinstance(key, HasField) else key.where.encode() + b" " + text
+    return (
+        b"HEADER %b %b" % (key.name.encode(), text) if isinstance(key, HasField) else key.where.encode() + b" " + text
+    )
 
 
 @pytest.mark.rfc("9051 §6.4.4", "The answer is that of reading every message, whatever the index knows.")
@@ -209,7 +231,9 @@ def test_it_agrees_with_the_plain_definition(tmp_path: Path, seed: int) -> None:
 @pytest.mark.rfc("9051 §6.4.4", "Flags, numbers, sizes, and how keys are put together.")
 def test_flags_numbers_and_sizes(tmp_path: Path) -> None:
     async def talk(office: Post) -> None:
-        for number, flags in enumerate([("\\Seen", "Work"), ("\\Flagged",), ("\\Seen", "\\Flagged"), (), ("\\Deleted",)]):
+        for number, flags in enumerate(
+            [("\\Seen", "Work"), ("\\Flagged",), ("\\Seen", "\\Flagged"), (), ("\\Deleted",)]
+        ):
             await office.put(message("s", b"x" * number), flags=flags)
         client = await office.client()
         size = len(message("s", b"xx"))
@@ -275,7 +299,9 @@ def test_dates(tmp_path: Path) -> None:
     run(tmp_path, talk)
 
 
-@pytest.mark.rfc("4731 §3.1", "ESEARCH tells what RETURN asks for, and MIN, MAX and ALL only where something was found.")
+@pytest.mark.rfc(
+    "4731 §3.1", "ESEARCH tells what RETURN asks for, and MIN, MAX and ALL only where something was found."
+)
 def test_esearch(tmp_path: Path) -> None:
     async def talk(office: Post) -> None:
         await office.put(*[message(f"s{number}") for number in range(1, 7)], flags=())
@@ -309,7 +335,9 @@ def test_partial(tmp_path: Path) -> None:
     run(tmp_path, talk)
 
 
-@pytest.mark.rfc("5182 §2.1", "SAVE keeps the result as $, which follows expunges; a search that fails leaves it empty.")
+@pytest.mark.rfc(
+    "5182 §2.1", "SAVE keeps the result as $, which follows expunges; a search that fails leaves it empty."
+)
 @pytest.mark.rfc("5182 §2.4", "With MIN or MAX only these are kept, unless ALL or COUNT ask for everything.")
 def test_saved_results(tmp_path: Path) -> None:
     async def talk(office: Post) -> None:
@@ -364,6 +392,7 @@ def test_object_ids(tmp_path: Path) -> None:
         client = await office.client()
         reply = mail("Message-ID: <r@example.net>\r\nReferences: <one@example.net>")
         await office.put(reply)
+        await client.command("NOOP")
         answer = await client.command("FETCH 1:3 (EMAILID THREADID)")
         ids = [line.replace(b"(", b" ").replace(b")", b" ").split()[3::2] for line in answer.of("FETCH")]
         assert ids[0][1] == ids[2][1] != ids[1][1]
@@ -422,7 +451,9 @@ def test_case_does_not_matter(tmp_path: Path) -> None:
     run(tmp_path, talk)
 
 
-@pytest.mark.rfc("7377 §2.1", "ESEARCH in several mailboxes names each that has results, with its UIDVALIDITY and UIDs.")
+@pytest.mark.rfc(
+    "7377 §2.1", "ESEARCH in several mailboxes names each that has results, with its UIDVALIDITY and UIDs."
+)
 def test_several_mailboxes(tmp_path: Path) -> None:
     async def talk(office: Post) -> None:
         client = await office.client()
@@ -431,6 +462,7 @@ def test_several_mailboxes(tmp_path: Path) -> None:
         await client.command("CREATE a/b/c")
         for name in ("INBOX", "a", "a/b/c"):
             await office.put(message("apple"), message("pear"), mailbox=name)
+        await client.command("NOOP")
 
         async def names(source: str, key: str = "SUBJECT apple") -> list[str]:
             answer = await client.command(f"ESEARCH IN ({source}) {key}")
@@ -496,7 +528,8 @@ def test_many_updates_at_once_are_told_quickly(tmp_path: Path) -> None:
         await client.command("SEARCH RETURN (UPDATE COUNT) UNSEEN")
         began = asyncio.get_running_loop().time()
         answer = await client.command("STORE 1:* +FLAGS.SILENT (\\Seen)")
-        assert [line.partition(b") ")[2] for line in answer.of("ESEARCH")] == [b"REMOVEFROM (0 1:20000)"]
+        ranges = [line.rpartition(b" (0 ")[2].rstrip(b")").split(b":") for line in answer.of("ESEARCH")]
+        assert sum(int(last) - int(first) + 1 for first, last in ranges) == 20_000
         assert asyncio.get_running_loop().time() - began < 5
 
     run(tmp_path, talk)

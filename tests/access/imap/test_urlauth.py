@@ -206,10 +206,12 @@ def test_binary(tmp_path: Path) -> None:
             ana = await office.client()
             head = "imap://ana@example.org/INBOX/;UID=1/;SECTION="
             assert await fetched(ana, head + "1", "BINARY") == b'(BINARY "hello world")'
-            told = await fetched(ana, head + "1", "BODYPARTSTRUCTURE", "BINARY", "BODY")
-            structure = b'(BODYPARTSTRUCTURE ("text" "plain" ("charset" "us-ascii") NIL NIL "base64" 16 1'
-            assert told.lower().startswith(structure.lower()) or b'"base64" 16 0' in told
-            assert told.endswith(b' (BINARY "hello world") (BODY "aGVsbG8gd29ybGQ=")')
+            told = await fetched(ana, head + "1", "BODYPARTSTRUCTURE", "BODY")
+            assert told.startswith(b'(BODYPARTSTRUCTURE ("text" "plain" ') and b' "base64" 16 ' in told
+            assert told.endswith(b' (BODY "aGVsbG8gd29ybGQ=")')
+            # With BINARY it is described as it is told then.
+            told = await fetched(ana, head + "1", "BODYPARTSTRUCTURE", "BINARY")
+            assert b' "7bit" 11 ' in told and told.endswith(b' (BINARY "hello world")')
             assert await fetched(ana, head + "2", "BINARY") == b"(BINARY NIL)"
             assert await fetched(ana, head + "3", "BINARY") == b"(BINARY ~{3}\r\na\0b)"
             assert await fetched(ana, head + "1/;PARTIAL=6.5", "BINARY") == b'(BINARY "world")'

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from estafeta.access.imap.rendering import HEADER_OCTETS, Batch, Plan, binary_literal, response_name
+from estafeta.access.imap.rendering import HEADER_OCTETS, Batch, Plan, binary_literal, response_name, without_nul
 from estafeta.mail.mime.decoding import transfer_decoded
 from estafeta.mail.mime.fields import header_end
 from estafeta.mail.mime.index import Part, find, unpack
@@ -46,7 +46,7 @@ class LargeMessage:
                 while at < part.last:
                     octets = await asyncio.to_thread(self._read, at, min(PIECE, part.last - at))
                     at += len(octets)
-                    yield octets
+                    yield without_nul(octets)
         finally:
             self.close()
 
@@ -118,7 +118,7 @@ class _Source:
         if not item.path:
             if isinstance(item, BinarySize):
                 return [name + b"%d" % (len(self._prefix) + self._size)]
-            return [name, *self._literal(self._prefix, (0, self._size), item.partial)]
+            return [name, binary_literal(self._prefix + self._read(0, self._size), item.partial)]
         octets = self._decoded(item.path)
         if isinstance(item, BinarySize):
             return [name + b"%d" % (0 if octets is None else len(octets))]
@@ -145,7 +145,7 @@ class _Source:
             before = before[origin : origin + most]
             first = min(last, first + skipped)
             last = min(last, first + most - len(before))
-        return [b"{%d}\r\n%b" % (len(before) + last - first, before), Stretch(first, last)]
+        return [b"{%d}\r\n%b" % (len(before) + last - first, without_nul(before)), Stretch(first, last)]
 
     def _decoded(self, path: tuple[int, ...]) -> bytes | None:
         part = find(self.root, path)

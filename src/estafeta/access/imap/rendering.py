@@ -321,15 +321,19 @@ def _clipped(octets: bytes, partial: tuple[int, int] | None) -> bytes:
     return octets if partial is None else octets[partial[0] : partial[0] + partial[1]]
 
 
-# Departs from RFC 9051 §4.3: a message with NUL in it is sent as it was taken, in BODY[...] too: nothing is re-encoded.
-# Departs from RFC 6855 §3: so are header fields in UTF-8, to clients that did not say UTF8=ACCEPT, always as literals.
+def without_nul(octets: bytes) -> bytes:
+    """A literal has no NUL (RFC 9051 §4.3): each is sent as another octet, which keeps sizes; BINARY has it as it is."""
+    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
+
+
+# Departs from RFC 6855 §3: header fields in UTF-8 go as they are, to clients that did not say UTF8=ACCEPT too.
 def literal(octets: bytes) -> bytes:
     """A literal."""
     return b"{%d}\r\n%b" % (len(octets), octets)
 
 
 def _literals(found: Iterable[bytes], partial: tuple[int, int] | None) -> Iterable[bytes]:
-    return [literal(_clipped(octets, partial)) for octets in found]
+    return [literal(without_nul(_clipped(octets, partial))) for octets in found]
 
 
 def _parts(batch: Batch, item: Section) -> Iterable[bytes]:
@@ -342,7 +346,7 @@ def _parts(batch: Batch, item: Section) -> Iterable[bytes]:
         found = octets[span[0] : span[1]]
         if item.text in (SectionText.FIELDS, SectionText.FIELDS_NOT):
             found = header_fields(found, text, item.fields)
-        yield literal(_clipped(found, item.partial))
+        yield literal(without_nul(_clipped(found, item.partial)))
 
 
 def _decoded_parts(batch: Batch, path: tuple[int, ...]) -> Iterable[bytes | None]:

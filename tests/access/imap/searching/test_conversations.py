@@ -45,7 +45,9 @@ def test_chains_and_branches() -> None:
     assert references([]) == b""
 
 
-@pytest.mark.rfc("5256 §3", "A message that is missing keeps its replies together; where it has one only, that stands alone.")
+@pytest.mark.rfc(
+    "5256 §3", "A message that is missing keeps its replies together; where it has one only, that stands alone."
+)
 def test_missing_messages() -> None:
     # Two replies to what is not there are siblings without a first message.
     assert references([said(1, "b", "a"), said(2, "c", "a")]) == b"((1)(2))"

@@ -60,7 +60,7 @@ async def fetch(session: Session, request: Fetch) -> Completion:
         await tell(session, plan, positions)
         completion = ok("Fetch completed")
     else:
-        completion = await _Fetching(session, plan, selected.view, positions, is_uid=request.is_uid).run()
+        completion = await _Fetching(session, plan, selected.view, positions).run()
     return ok("Only the newest were fetched", beyond) if beyond and not completion.code else completion
 
 
@@ -88,12 +88,11 @@ async def _tell_vanished(session: Session, request: Fetch) -> None:
 class _Fetching:
     """One FETCH that reads the store."""
 
-    def __init__(self, session: Session, plan: Plan, view: Snapshot, positions: Sequence[int], *, is_uid: bool) -> None:
+    def __init__(self, session: Session, plan: Plan, view: Snapshot, positions: Sequence[int]) -> None:
         self._session = session
         self._plan = plan
         self._view = view
         self._positions = positions
-        self._is_uid = is_uid
         self._told: dict[int, tuple[int, int]] = {}
         """UIDs that this made \\Seen, with their flags and MODSEQs from then on."""
 
@@ -127,9 +126,7 @@ class _Fetching:
             return no("A part has an encoding that nobody here knows", "UNKNOWN-CTE")  # RFC 3516 §4.3
         if not missing:
             return ok("Fetch completed")
-        # RFC 2180 §4.1.2: nothing but what is gone was asked for by number.
-        if missing == len(self._positions) and not self._is_uid:
-            return no("These messages were expunged", "EXPUNGEISSUED")
+        # RFC 2180 §4.1 leaves it open; clients take a NO for a fault, and learn of the rest with the next command.
         return ok("Some messages were expunged meanwhile", "EXPUNGEISSUED")
 
     async def _read(self, start: int) -> Piece:
