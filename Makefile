@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers bench bench-relay standards fuzz lock clean
+.PHONY: run test test-peers bench bench-relay bench-imap standards fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -25,6 +25,9 @@ bench: .venv/dev.stamp
 
 bench-relay: .venv/dev.stamp
 	$(BIN)/python -m bench.relay $(ARGS)
+
+bench-imap: .venv/dev.stamp
+	$(BIN)/python -m bench.imap $(ARGS)
 
 # Writes docs/standards.md from the marks of the tests and the citations in the code.
 standards: .venv/dev.stamp

@@ -11,12 +11,47 @@ from email.header import Header
 from email.utils import format_datetime
 
 _SYLLABLES = {
-    "en": "an the ing er ion ter ent ity ous ment al re pro con der for st".split(),
-    "es": "ar ción es mos ña la do ra men te que pa tro ía con gu".split(),
-    "de": "ung sch ein ver über keit ge ten wer ß mü hof ter lich kun aus".split(),
-    "fr": "eau tion é que ment ès our ai oi re la pré con vu ou ir".split(),
-    "ru": "ова ние при ста пере ого мен ть раз ка бо ли сть дом по ре".split(),
-    "ja": "京 郵 便 局 会 議 新 日 本 語 書 類 送 付 確 認".split(),
+    "en": [
+        "an",
+        "the",
+        "ing",
+        "er",
+        "ion",
+        "ter",
+        "ent",
+        "ity",
+        "ous",
+        "ment",
+        "al",
+        "re",
+        "pro",
+        "con",
+        "der",
+        "for",
+        "st",
+    ],
+    "es": ["ar", "ción", "es", "mos", "ña", "la", "do", "ra", "men", "te", "que", "pa", "tro", "ía", "con", "gu"],
+    "de": [
+        "ung",
+        "sch",
+        "ein",
+        "ver",
+        "über",
+        "keit",
+        "ge",
+        "ten",
+        "wer",
+        "ß",
+        "mü",
+        "hof",
+        "ter",
+        "lich",
+        "kun",
+        "aus",
+    ],
+    "fr": ["eau", "tion", "é", "que", "ment", "ès", "our", "ai", "oi", "re", "la", "pré", "con", "vu", "ou", "ir"],
+    "ru": ["ова", "ние", "при", "ста", "пере", "ого", "мен", "ть", "раз", "ка", "бо", "ли", "сть", "дом", "по", "ре"],
+    "ja": ["京", "郵", "便", "局", "会", "議", "新", "日", "本", "語", "書", "類", "送", "付", "確", "認"],
 }
 _PEOPLE = 400
 _WORDS = 4000
@@ -65,7 +100,8 @@ class _Language:
         """That many words of running text."""
         if len(self._store) < count:
             self._store = self._chance.choices(self._words, self._weights, k=20_000)
-        taken, self._store = self._store[-count:], self._store[:-count]
+        taken = self._store[-count:]
+        del self._store[-count:]
         return taken
 
 
@@ -81,7 +117,7 @@ def _head(
     date = format_datetime(moment)
     lines = [f"Return-Path: <user{chance.randrange(10_000)}@bench.test>"]
     lines += [
-        f"Received: from relay{chance.randrange(90)}.bench.test (relay.bench.test [192.0.2.{chance.randrange(250)}])\r\n"
+        f"Received: from relay{chance.randrange(90)}.bench.test (bench.test [192.0.2.{chance.randrange(250)}])\r\n"
         f"\tby mx.bench.test with ESMTPS id {chance.getrandbits(60):015x}\r\n\tfor <foo@bench.test>; {date}"
         for _ in range(chance.randrange(1, 4))
     ]

@@ -23,16 +23,16 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
-from scramp import ScramClient
-
 from bench.correspondence import BODY_WORD, SUBJECT_WORD, letters
 from bench.servers import PROGRAM, ControlGroup
+from scramp import ScramClient
 
-ESTAFETA_PORT = 12630
-DOVECOT_PORT = 12631
+ESTAFETA_PORT = 12730
+DOVECOT_PORT = 12731
 USER, PASSWORD = "foo@bench.test", "correct horse battery staple"
 ITERATIONS = 15_000
 """Of SCRAM, in both; no password is hashed at a login."""
@@ -131,14 +131,18 @@ class Server:
     cold: dict[str, float] = field(default_factory=dict)
     """Seconds of each command when it was first asked."""
     warm: dict[str, list[float]] = field(default_factory=dict)
+    octets: dict[str, int] = field(default_factory=dict)
+    """Of the answers to commands."""
+    loading: list[str] = field(default_factory=list)
+    """What it is started by to be filled, when that is another command."""
     _process: subprocess.Popen[bytes] | None = None
     _group: ControlGroup | None = None
 
-    def start(self) -> None:
+    def start(self, *, to_load: bool = False) -> None:
         """Start it and wait for its greeting."""
         self._group = ControlGroup(f"imap_{self.name}")
         self._process = subprocess.Popen(
-            self.command,
+            self.loading if to_load and self.loading else self.command,
             preexec_fn=self._group.enter,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **self.environment},
@@ -253,6 +257,9 @@ service imap-login {{
     port = 0
   }}
 }}
+service anvil {{
+  client_limit = 20000
+}}
 service imap {{
   process_limit = 2500
 }}
@@ -264,7 +271,7 @@ service stats {{
 """
 
 
-def dovecot(folder: Path, mail_format: str, fsync: str) -> Server | None:
+def dovecot(folder: Path, mail_format: str, fsync: str, *, load_unsynced: bool) -> Server | None:
     """A server with a user of its own; limits on processes and connections raised, else as shipped."""
     program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
     if program is None or os.geteuid() != 0:
@@ -283,9 +290,12 @@ def dovecot(folder: Path, mail_format: str, fsync: str) -> Server | None:
     ).stdout.strip()
     (folder / "users").write_text(f"{USER}:{hashed}::::::\n")
     (folder / "users").chmod(0o644)
-    conf = folder / "dovecot.conf"
-    conf.write_text(DOVECOT.format(folder=folder, format=mail_format, fsync=fsync, port=DOVECOT_PORT))
-    return Server("Dovecot", DOVECOT_PORT, [program, "-F", "-c", str(conf)], {})
+    commands = []
+    for name, syncs in (("dovecot.conf", fsync), ("loading.conf", "never")):
+        text = DOVECOT.format(folder=folder, format=mail_format, fsync=syncs, port=DOVECOT_PORT)
+        (folder / name).write_text(text)
+        commands.append([program, "-F", "-c", str(folder / name)])
+    return Server("Dovecot", DOVECOT_PORT, commands[0], {}, loading=commands[1] if load_unsynced else [])
 
 
 def load(server: Server, total: int) -> None:
@@ -321,8 +331,12 @@ def round_of(server: Server, some: list[Letter], *, is_cold: bool) -> None:
     connection = Connection(server.port)
     connection.login()
     server.measure(SELECT, lambda: connection.command("SELECT INBOX"), is_cold=is_cold)
+
+    def ask(what: str, text: str) -> None:
+        server.octets[what] = connection.command(text)
+
     for what, text in COMMANDS.items():
-        server.measure(what, lambda text=text: connection.command(text), is_cold=is_cold)  # type: ignore[misc]
+        server.measure(what, partial(ask, what, text), is_cold=is_cold)
     connection.command("UNSELECT")
     connection.command("CREATE Measured")
 
@@ -381,6 +395,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1_000, help="idle ones, for their memory; 0: leave that out")
     parser.add_argument("--format", choices=["sdbox", "mdbox", "maildir"], default="sdbox", help="of Dovecot")
     parser.add_argument("--fsync", choices=["optimized", "always"], default="optimized", help="mail_fsync of Dovecot")
+    parser.add_argument("--load-unsynced", action="store_true", help="fill Dovecot with mail_fsync = never")
     parser.add_argument("--without-dovecot", action="store_true")
     options = parser.parse_args()
     some = list(letters(AT_ONCE, seed=2))
@@ -390,11 +405,11 @@ def main() -> None:
             (Path(name) / each).mkdir()
         servers.append(estafeta(Path(name) / "estafeta"))
         if not options.without_dovecot:
-            other = dovecot(Path(name) / "dovecot", options.format, options.fsync)
+            other = dovecot(Path(name) / "dovecot", options.format, options.fsync, load_unsynced=options.load_unsynced)
             servers += [other] if other is not None else []
         try:
             for server in servers:
-                server.start()
+                server.start(to_load=True)
                 load(server, options.messages)
             begin = time.perf_counter()
             subprocess.run([PROGRAM, "index"], check=True, env={**os.environ, **servers[0].environment})
@@ -412,6 +427,8 @@ def main() -> None:
                 f"Python {platform.python_version()}, Dovecot with {options.format}, mail_fsync = {options.fsync}"
             )
             show(servers)
+            print("\nOctets of the answers: ", end="")
+            print("; ".join(f"{what}: {' | '.join(f'{each.octets[what]:,}' for each in servers)}" for what in COMMANDS))
             if options.connections:
                 print(f"\n{options.connections:,} idle connections with INBOX selected:")
                 for server in servers:

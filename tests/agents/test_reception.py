@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from estafeta.agents.settings import Expn, SmtpLimits, Vrfy
+from estafeta.agents.settings import Expn, SmtpLimits, Vrfy, WhenFull
 from estafeta.config.settings import ListenerKind, ShutdownSettings
 from estafeta.mail.address import Address
 from estafeta.mail.reply import Reply
@@ -387,6 +387,24 @@ def test_a_full_mailbox_is_deferred(run: Any) -> None:
         assert await office.mailbox("ana@example.org") == []
 
     run(test)
+
+
+def test_a_full_mailbox_is_rejected_where_that_is_set(run: Any) -> None:
+    async def test(office: Any) -> None:
+        ana = Address("ana", "example.org")
+        await office.change(lambda tx: accounts.set_quota(tx, ana, quota_octets=10, quota_messages=None))
+        client = await office.client()
+        await client.say("MAIL FROM:<> SIZE=2000")
+        assert (await client.say("RCPT TO:<ana@example.org>")).startswith("552 5.2.2")
+        await client.say("RSET")
+        assert (await client.send("", "ana@example.org", CONTENT)).startswith("552 5.2.2")
+        lmtp = await office.client(ListenerKind.LMTP)
+        await lmtp.say_all("MAIL FROM:<>", "RCPT TO:<ana@example.org>", "RCPT TO:<luis@example.org>", "DATA")
+        assert (await lmtp.say(CONTENT + b".")).startswith("552 5.2.2")
+        assert (await lmtp.reply()).startswith("250 2.0.0")
+        assert await office.mailbox("ana@example.org") == []
+
+    run(test, when_full=WhenFull.REJECT)
 
 
 def test_the_journal_tells_of_accepted_and_of_refused_mail(run: Any) -> None:

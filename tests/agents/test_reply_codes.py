@@ -28,7 +28,7 @@ from estafeta.agents.environment import Role
 from estafeta.agents.live.settings import LiveSettings
 from estafeta.agents.ondemand import OnDemandCustomer, OnDemandSettings
 from estafeta.agents.promises import PromiseSettings
-from estafeta.agents.settings import SmtpLimits, Vrfy
+from estafeta.agents.settings import SmtpLimits, Vrfy, WhenFull
 from estafeta.app import PostOffice
 from estafeta.config.settings import Listen, ListenerKind, Settings
 from estafeta.mail.address import Address
@@ -426,6 +426,18 @@ def test_replies_by_what_is_in_the_directory(run: Any) -> None:
         )
 
     run(test, settings={"replies": OWN})
+
+
+@reaches("mailbox-full-for-good")
+def test_replies_where_a_full_mailbox_is_final(run: Any) -> None:
+    def change(tx: Transaction) -> None:
+        accounts.set_quota(tx, Address.parse("ana@example.org"), quota_octets=1, quota_messages=None)
+
+    async def test(office: Any) -> None:
+        await office.change(change)
+        await check(office, {"mailbox-full-for-good": says("MAIL FROM:<> SIZE=100", RCPT)})
+
+    run(test, settings={"replies": OWN}, when_full=WhenFull.REJECT)
 
 
 @reaches(

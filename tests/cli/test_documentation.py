@@ -36,7 +36,7 @@ def rendered() -> str:
             continue
         lines = [f"#### {path}", "", f"`{path} {usage}`", "", text, ""]
         for parameter in command.params:
-            if isinstance(parameter, click.Option):
+            if isinstance(parameter, click.Option) and not parameter.hidden:
                 record = parameter.get_help_record(context)
                 assert record is not None, f"{path} {parameter.name} has no help"
                 lines.append(f"- `{record[0]}`: {record[1]}")

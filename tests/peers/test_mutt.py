@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from tests.peers.conftest import Run, program
 from tests.peers.letters import letter, number_of
-from tests.peers.running import PASSWORD, RunningServer, wait_for
+from tests.peers.running import PASSWORD, RunningServer
+from tests.peers.terminal import run_in_terminal
 
 from estafeta.config.settings import ListenerKind
 
@@ -68,35 +65,12 @@ def test_mail_saved_in_mutt_is_gone_from_the_mailbox(
     url = f"{scheme}://{quote(account, safe='')}@localhost:{server.ports[kind]}/"
     # The second letter is saved, which deletes it; quitting makes that so.
     keys = "2<enter><save-message><kill-line>=saved<enter><sync-mailbox><quit>"
-    # mutt(1) reads and draws on a terminal.
-    master, terminal = pty.openpty()
-    process = subprocess.Popen(
+    run_in_terminal(
         [
-            program("mutt", "mutt"), "-n", "-F", str(settings(server, account, tmp_path)),
-            "-e", f'push "{keys}"', "-f", url,
+            program("mutt", "mutt"), "-n", "-F", settings(server, account, tmp_path), "-e", f'push "{keys}"', "-f", url,
         ],
-        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=tmp_path,
-        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm"},
+        tmp_path,
     )  # fmt: skip
-    os.close(terminal)
-    shown = bytearray()
-    try:
-        os.set_blocking(master, False)
-
-        def has_ended() -> bool:
-            with suppress(OSError):  # nothing to read, or nobody left who writes
-                shown.extend(os.read(master, 65536))
-            return process.poll() is not None
-
-        try:
-            wait_for(has_ended, "mutt's end", seconds=20)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {shown[-3000:].decode(errors='replace')}") from None
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    assert process.returncode == 0, shown[-3000:]
 
     saved = (tmp_path / "saved").read_bytes()
     assert number_of(saved) == 2

@@ -17,6 +17,7 @@ from estafeta.agents.environment import Role
 from estafeta.agents.live.showing import notices_of_gone, show_after, show_first
 from estafeta.agents.peer import Peer
 from estafeta.agents.promises import TOO_LATE, field_priority, is_too_late
+from estafeta.agents.settings import ReceptionSettings, WhenFull
 from estafeta.agents.solicitation import UNWANTED, in_header, unwanted
 from estafeta.agents.submission import foreign_author, made_message_id
 from estafeta.mail.catalogue import contents, recipients, senders
@@ -124,7 +125,9 @@ async def _commit(peer: Peer, draft: Draft, facts: HeaderFacts) -> AcceptanceOut
             outcome = AcceptanceOutcome(*unshown)
         else:
             outcome = await _offer(peer, draft, facts, content, incoming.head)
-    except (OverQuota, DiskFull) as error:
+    except OverQuota as error:
+        outcome = AcceptanceOutcome(no_room(peer.environment.settings), Reason.OVER_QUOTA, str(error))
+    except DiskFull as error:
         outcome = _failure(error)
     except StoreError as error:
         return _failure(error)
@@ -135,10 +138,14 @@ async def _commit(peer: Peer, draft: Draft, facts: HeaderFacts) -> AcceptanceOut
     return outcome
 
 
+def no_room(settings: ReceptionSettings) -> Reply:
+    """What is said of an account whose quotas leave no room."""
+    is_final = settings.when_full is WhenFull.REJECT
+    return recipients.MAILBOX_FULL_FOR_GOOD if is_final else recipients.MAILBOX_FULL
+
+
 def _failure(error: StoreError) -> AcceptanceOutcome:
     """What a client is told of a store that could not take the message."""
-    if isinstance(error, OverQuota):
-        return AcceptanceOutcome(recipients.MAILBOX_FULL, Reason.OVER_QUOTA, str(error))
     if isinstance(error, DiskFull):
         return AcceptanceOutcome(contents.DISK_FULL, Reason.DISK_FULL, str(error))
     return AcceptanceOutcome(recipients.TRY_LATER, Reason.STORE_FAILED, str(error))

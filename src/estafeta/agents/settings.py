@@ -30,6 +30,15 @@ class Expn(StrEnum):
     """502."""
 
 
+class WhenFull(StrEnum):
+    """How mail for an account without room is answered."""
+
+    DEFER = "defer"
+    """452 4.2.2: the sender's host tries again."""
+    REJECT = "reject"
+    """552 5.2.2: the sender is told at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class SmtpLimits:
     """Limits and deadlines of one SMTP session; sizes in octets, durations in seconds."""
@@ -118,3 +127,6 @@ class ReceptionSettings:
     """Who gets mail for postmaster where no account or alias does; empty: the oldest account."""
     subaddress_separator: str = "+"
     """What parts user and tag in user+tag@; empty for none."""
+    when_full: WhenFull = WhenFull.DEFER
+    """How mail for an account that is over its quota is answered: `defer` with 452 4.2.2, so that the sender's host
+    tries again, or `reject` with 552 5.2.2. At RCPT with the size that MAIL gave, else at the end of the content."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from estafeta.agents import promises
-from estafeta.agents.acceptance import accept, so_far
+from estafeta.agents.acceptance import accept, no_room, so_far
 from estafeta.agents.chronicle import Reason
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
 from estafeta.agents.environment import Role
@@ -166,7 +166,7 @@ async def _quota_refusal(session: Session, draft: Draft, route: ToMailbox) -> tu
     """What is known now: the size that MAIL declared. The commit has the last word."""
     if await session.environment.directory.has_room(route.account, draft.sender.size or 0):
         return None
-    return recipients.MAILBOX_FULL, Reason.OVER_QUOTA, f"quota of {route.account}"
+    return no_room(session.environment.settings), Reason.OVER_QUOTA, f"quota of {route.account}"
 
 
 def _refuse_recipient(
@@ -239,7 +239,8 @@ async def on_end_of_data(session: Session, event: events.EndOfData) -> None:
     if session.listener.role is Role.LMTP:
         full = draft.full_paths
         paths = [recipient.forward_path for recipient in session.engine.recipients]
-        session.engine.answer_each([recipients.MAILBOX_FULL if path in full else outcome.reply for path in paths])
+        no_room_left = no_room(session.environment.settings)
+        session.engine.answer_each([no_room_left if path in full else outcome.reply for path in paths])
     else:
         session.engine.answer(outcome.reply)
     session.drop_draft()

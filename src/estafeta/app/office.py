@@ -45,7 +45,7 @@ from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard
 from estafeta.policy.login import Authenticator
-from estafeta.store import accounts, destinations, journal
+from estafeta.store import accounts, destinations, journal, mailboxes
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant
 from estafeta.store.search import SearchIndexes
@@ -353,6 +353,8 @@ class PostOffice:
             try:
                 await tidy_journal(self.store, self.settings.journal, time.time())
                 while await self.store.write(accounts.clear_removed):  # what a command had no time to end
+                    pass
+                while await self.store.write(mailboxes.clear_removed):
                     pass
                 long_ago = Instant(time.time() - FORGET_DESTINATIONS_AFTER)
                 while await self.store.write(partial(destinations.prune, before=long_ago, limit=UPKEEP_STEP)):

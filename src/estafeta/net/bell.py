@@ -19,20 +19,37 @@ MAX_RING = 8192
 """Octets of one ring."""
 MAX_NAMES = 1000
 """Names in one ring."""
+_QUEUE = Path("/proc/sys/net/unix/max_dgram_qlen")
+_USUAL_QUEUE = 10
+"""Rings that a bell holds while nobody listens, where the system does not tell (Linux's own default)."""
 
 
 class Bell:
-    """Hears rings, from `open` to `close`; `heard` is called in the event loop with what was rung."""
+    """Hears rings, from `open` to `close`; `heard` is called in the event loop with what was rung.
 
-    def __init__(self, folder: Path, name: str, heard: Callable[[str], None]) -> None:
+    `overflowed` is called there after rings that may not have been all: the socket was full while nobody listened.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        heard: Callable[[str], None],
+        *,
+        overflowed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = folder / f"{name}.bell"
         self._heard = heard
+        self._overflowed = overflowed
+        self._most = _USUAL_QUEUE
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
         """Make the socket. Raises OSError, also where the path is too long for one."""
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):
+            self._most = int(_QUEUE.read_text())
         bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             bell.bind(str(self._path))
@@ -45,9 +62,15 @@ class Bell:
 
     def _read(self) -> None:
         assert self._socket is not None
+        count = 0
         with contextlib.suppress(BlockingIOError):
-            while True:
-                self._heard(self._socket.recv(MAX_RING).decode("utf-8", "replace"))
+            while self._socket is not None:
+                text = self._socket.recv(MAX_RING).decode("utf-8", "replace")
+                count += 1
+                self._heard(text)
+        # A full socket holds more than `_most`, so whoever rang in vain did so before this many were read.
+        if count >= self._most:
+            self._overflowed()
 
     def close(self) -> None:
         """Hear nothing any more; a second call does nothing."""

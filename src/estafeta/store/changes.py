@@ -2,8 +2,8 @@
 
 A change touches ids: those of mailboxes whose messages changed, and those of accounts whose mailboxes, subscriptions
 or rights did. After the commit watchers are called in their event loops, and other processes are rung over datagram
-sockets in a folder of the data directory. A ring can be lost when its hearer is busy for long; the next one then says
-that everything may have changed.
+sockets in a folder of the data directory. A ring is lost when its hearer is busy for long; it notices that when it
+hears again, and supposes that everything has changed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +24,10 @@ FOLDER = "changes"
 """Where the sockets are, in the data directory."""
 EVERYTHING = 0
 """The id that stands for all of them."""
-_RING_AFTER = 0.02
-"""Seconds that a ring waits for a hearer whose queue is full."""
+_EVERYTHING_SAID = "*"
+"""A ring after so many changes that they are not named."""
+_SETTLED_AFTER = 1_000_000_000
+"""Nanoseconds after which the time of the folder tells of a further change: file systems count in ticks."""
 
 Callback = Callable[[int], None]
 
@@ -41,7 +44,6 @@ class Changes:
         self._bell: Bell | None = None
         self._others: list[Path] = []
         self._others_at = -1
-        self._missed: set[Path] = set()
 
     def watch(self, watched_id: int, callback: Callback) -> Callable[[], None]:
         """Have the callback called in this event loop after each change of the id; gives what ends that.
@@ -53,7 +55,7 @@ class Changes:
         with self._gate:
             if self._bell is None:
                 # Without a bell (a path too long for a socket) changes of other processes are seen late.
-                bell = Bell(self._folder, self._name, self._heard)
+                bell = Bell(self._folder, self._name, self._heard, overflowed=self._overflowed)
                 with suppress(OSError):
                     bell.open()
                 self._bell = bell
@@ -79,9 +81,12 @@ class Changes:
             self._call(told)
             self._ring(told)
 
+    def _overflowed(self) -> None:
+        self._call(frozenset((EVERYTHING,)))
+
     def _heard(self, text: str) -> None:
-        if text == "*":
-            self._call(frozenset((EVERYTHING,)))
+        if text == _EVERYTHING_SAID:
+            self._overflowed()
         else:
             self._call(frozenset(int(word) for word in text.split() if word.isdecimal()))
 
@@ -107,20 +112,15 @@ class Changes:
             return
         text = " ".join(map(str, ids)).encode()
         if len(text) > MAX_RING:
-            text = b"*"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ringer:
-            ringer.settimeout(_RING_AFTER)
+            text = _EVERYTHING_SAID.encode()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
             for path in others:
                 try:
-                    ringer.sendto(b"*" if path in self._missed else text, str(path))
-                    self._missed.discard(path)
+                    ringer.sendto(text, str(path))
                 except ConnectionRefusedError:
                     path.unlink(missing_ok=True)  # of a process that died
-                    self._missed.discard(path)
-                except FileNotFoundError:
+                except OSError:  # full, which its hearer notices; or gone meanwhile
                     continue
-                except OSError:
-                    self._missed.add(path)
 
     def _look(self) -> list[Path]:
         """The bells of other processes; the folder is read only when it has changed."""
@@ -130,7 +130,8 @@ class Changes:
                 own = f"{self._name}.bell"
                 names = os.listdir(self._folder)  # noqa: PTH208
                 self._others = [self._folder / name for name in names if name.endswith(".bell") and name != own]
-                self._others_at = changed_at
+                is_settled = time.time_ns() - changed_at > _SETTLED_AFTER
+                self._others_at = changed_at if is_settled else -1
         except OSError:
             self._others, self._others_at = [], -1
         return self._others

@@ -319,10 +319,10 @@ def deleted_in(tx: Transaction, mailbox_id: MailboxId, ranges: Ranges, *, limit:
 
 
 def ranges_of(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Numbers as ranges, ascending."""
+    """Numbers as ranges, ascending; each number counts once."""
     found: list[tuple[int, int]] = []
     for uid in sorted(uids):
-        if found and uid == found[-1][1] + 1:
+        if found and uid <= found[-1][1] + 1:
             found[-1] = (found[-1][0], uid)
         else:
             found.append((uid, uid))

@@ -170,6 +170,15 @@ MAILBOX_FULL = GROUP.reply(
     when="RCPT, or the end of the content, where the account's quota leaves no room.",
     standard="RFC 5321 §4.2.3; RFC 3463 §3.3",
 )
+MAILBOX_FULL_FOR_GOOD = GROUP.reply(
+    "mailbox-full-for-good",
+    552,
+    "5.2.2",
+    "mailbox full",
+    "buzón lleno",
+    when="The same, where such mail is rejected (smtp.when_full).",
+    standard="RFC 5321 §4.2.3; RFC 3463 §3.3",
+)
 TRY_LATER = GROUP.reply(
     "try-later",
     451,

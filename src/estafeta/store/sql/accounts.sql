@@ -16,8 +16,10 @@ SELECT account_id FROM addresses WHERE address = :address;
 SELECT a.account_id, d.address, a.is_enabled,
     EXISTS (SELECT 1 FROM credentials AS c WHERE c.account_id = a.account_id),
     a.quota_octets, a.quota_messages,
-    coalesce((SELECT sum(m.octets) FROM mailboxes AS m WHERE m.account_id = a.account_id), 0),
-    coalesce((SELECT sum(m.messages) FROM mailboxes AS m WHERE m.account_id = a.account_id), 0),
+    coalesce((SELECT sum(m.octets) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%'), 0),
+    coalesce((SELECT sum(m.messages) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%'), 0),
     a.created_at
 FROM addresses AS d JOIN accounts AS a ON a.account_id = d.account_id
 WHERE d.address = :address;
@@ -27,8 +29,10 @@ WHERE d.address = :address;
 SELECT a.account_id, d.address, a.is_enabled,
     EXISTS (SELECT 1 FROM credentials AS c WHERE c.account_id = a.account_id),
     a.quota_octets, a.quota_messages,
-    coalesce((SELECT sum(m.octets) FROM mailboxes AS m WHERE m.account_id = a.account_id), 0),
-    coalesce((SELECT sum(m.messages) FROM mailboxes AS m WHERE m.account_id = a.account_id), 0),
+    coalesce((SELECT sum(m.octets) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%'), 0),
+    coalesce((SELECT sum(m.messages) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%'), 0),
     a.created_at
 FROM addresses AS d JOIN accounts AS a ON a.account_id = d.account_id
 ORDER BY d.address;

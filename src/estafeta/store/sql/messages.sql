@@ -133,11 +133,13 @@ WHERE content_id = :content_id
 RETURNING file;
 
 -- name: room_of_account
--- The address of an account, and the octets and messages that its quotas leave; NULL without one.
+-- The address of an account, and what its quotas leave (NULL without one); what is being removed counts no more.
 SELECT
     d.address,
-    a.quota_octets - (SELECT sum(m.octets) FROM mailboxes AS m WHERE m.account_id = a.account_id),
-    a.quota_messages - (SELECT sum(m.messages) FROM mailboxes AS m WHERE m.account_id = a.account_id)
+    a.quota_octets - (SELECT sum(m.octets) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%'),
+    a.quota_messages - (SELECT sum(m.messages) FROM mailboxes AS m
+        WHERE m.account_id = a.account_id AND m.name NOT LIKE '/%')
 FROM accounts AS a JOIN addresses AS d ON d.account_id = a.account_id
 WHERE a.account_id = :account_id;
 
