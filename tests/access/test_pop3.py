@@ -27,6 +27,7 @@ from estafeta.policy.guard import LoginGuard, LoginSettings
 from estafeta.policy.login import Authenticator
 from estafeta.store import acceptance, accounts, directory, domains, journal, mailboxes, messages
 from estafeta.store.engine import Transaction
+from estafeta.store.flags import DELETED, SEEN
 from estafeta.store.records import (
     Acceptance,
     Content,
@@ -369,6 +370,77 @@ def test_a_message_removed_meanwhile_cannot_be_retrieved_and_its_removal_is_no_e
             await client.say("DELE 1")
             assert await client.say("QUIT") == b"+OK bye"
         assert await office.uids() == [2]
+
+    run(scenario())
+
+
+def test_who_has_the_mailbox_open_otherwise_is_told_of_what_quit_removed(office: Office) -> None:
+    async def scenario() -> None:
+        await office.open()
+        await office.deliver(b"one\r\n", b"two\r\n")
+        inbox = await office._inbox()
+        told = asyncio.Event()
+        end = office.store.changes.watch(inbox.mailbox_id, lambda _: told.set())
+        try:
+            async with office.session() as client:
+                await client.login()
+                await client.say("DELE 1")
+                assert not told.is_set()
+                await client.say("QUIT")
+                await told.wait()
+        finally:
+            end()
+        since = int(inbox.highest_modseq)
+        gone = await office.store.read(lambda tx: messages.expunged_since(tx, inbox.mailbox_id, since))
+        assert gone == [(1, 1)]
+
+    run(scenario())
+
+
+def test_messages_that_another_access_changes_or_moves_keep_their_numbers_and_unique_ids(office: Office) -> None:
+    async def scenario() -> None:
+        await office.open()
+        await office.deliver(b"one\r\n", b"two\r\n", b"three\r\n")
+        inbox = await office._inbox()
+        async with office.session() as client:
+            await client.login()
+            before = await client.ask("UIDL")
+            await office.store.write(lambda tx: messages.change_flags(tx, inbox.mailbox_id, [(1, 3)], add=DELETED))
+            await office.expunge(2)
+            await office.deliver(b"four\r\n")
+            assert await client.ask("UIDL") == before
+            assert (await client.say("STAT")).startswith(b"+OK 3 ")
+            assert await client.say("RETR 2") == b"-ERR message was removed by another access"
+            assert (await client.content("RETR 3")).endswith(b"three\r\n")
+            await client.say("QUIT")
+        async with office.session() as client:
+            await client.login()
+            after = await client.ask("UIDL")
+            assert [line.partition(b" ")[2] for line in after][:2] == [before[0][2:], before[2][2:]]
+        assert await office.uids() == [1, 3, 4]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_what_was_retrieved_whole_is_seen_where_that_is_set(office: Office, is_set: bool) -> None:
+    async def flags() -> list[int]:
+        inbox = await office._inbox()
+        found = await office.store.read(lambda tx: messages.list_of(tx, inbox.mailbox_id))
+        assert inbox.unseen == sum(not message.flags & SEEN for message in found)
+        return [message.flags for message in found]
+
+    async def scenario() -> None:
+        await office.open(Pop3Settings(retrieved_is_seen=is_set))
+        await office.deliver(b"one\r\n", b"two\r\n", b"three\r\n", b"four\r\n")
+        async with office.session() as client:
+            await client.login()
+            for command in ("RETR 1", "RETR 3", "TOP 2 0", "RETR 4"):
+                await client.ask(command)
+            await client.say("DELE 4")
+            assert await flags() == [0, 0, 0, 0]
+            await client.say("QUIT")
+        assert await flags() == ([SEEN, 0, SEEN] if is_set else [0, 0, 0])
 
     run(scenario())
 

@@ -11,6 +11,22 @@ from estafeta.wire.proxy import SIGNATURE, Endpoint, write_v1, write_v2
 
 POP3 = sorted((Path(__file__).parents[1] / "wire" / "pop3_dialogues").glob("*.txt"))
 
+IMAP = sorted((Path(__file__).parents[1] / "wire" / "imap" / "dialogues").glob("*.txt"))
+
+_IMAP = (
+    b'a SEARCH RETURN (MIN SAVE PARTIAL 1:5) CHARSET UTF-8 OR FROM "x" NOT (SINCE 1-Feb-2026 KEYWORD a) MODSEQ 5\r\n'
+    b"b UID SORT RETURN (COUNT) (REVERSE DATE SUBJECT) UTF-8 UID 1:*,$\r\nc THREAD REFERENCES UTF-8 OLDER 5\r\n"
+    b"d UID FETCH 1:5,7 (FLAGS BODY.PEEK[1.2.HEADER.FIELDS (From {2+}\r\nTo)]<0.5> PREVIEW (LAZY)) (CHANGEDSINCE 5)\r\n"
+    b"e STORE 1 (UNCHANGEDSINCE 5) +FLAGS.SILENT (\\Seen a)\r\nf SELECT a (QRESYNC (1 2 1:5 (1 1)))\r\n",
+    b'a LIST (SUBSCRIBED) "" (a% "b*") RETURN (CHILDREN STATUS (MESSAGES) METADATA ("/shared/a"))\r\n'
+    b"b NOTIFY SET STATUS (selected MessageNew (UID) FlagChange) (subtree (a b) NONE)\r\n"
+    b'c GETMETADATA (DEPTH 1 MAXSIZE 5) "" (/shared/a /private/b)\r\nd SETMETADATA "" (/shared/a {1+}\r\nx)\r\n'
+    b"e SETQUOTA a (STORAGE 5)\r\nf SETACL a b +lr\r\ng STATUS &AOE- (MESSAGES UIDNEXT)\r\n"
+    b'h URLFETCH ("imap://a/b;UID=1" BODY BINARY)\r\ni ESEARCH IN (mailboxes (a b) personal) ALL\r\n',
+    b'a APPEND b (\\Seen) " 1-Feb-2026 01:02:03 +0100" {2+}\r\nab CATENATE (TEXT {1}\r\nx '
+    b'URL "/c;UID=1") UTF8 (~{1+}\r\ny)\r\n'
+    b"b REPLACE 1 b {1+}\r\nz\r\nc COMPRESS DEFLATE\r\nd IDLE\r\nDONE\r\n",
+)
 _ENVELOPES = (
     b"FROM:<ana@example.org> SIZE=10 BODY=8BITMIME AUTH=a+40b RET=HDRS ENVID=x+20y REQUIRETLS\nTO:<luis@example.net>",
     b"FROM:<\xc3\xb1@example.org> SMTPUTF8 BY=120;RT MT-PRIORITY=-3 SOLICIT=org.example:ADV,b HOLDFOR=60\n"
@@ -76,9 +92,14 @@ def _server() -> list[bytes]:
 
 
 def _said(file: Path) -> bytes:
-    """The client's side of a dialogue with the POP3 engine."""
+    """The client's side of a dialogue with the POP3 or IMAP engine."""
     lines = file.read_text("utf-8").split("\n")
     return b"".join(line[3:].encode() + b"\r\n" for line in lines if line.startswith("C:"))
+
+
+def _imap() -> list[bytes]:
+    """The client's side of the dialogues, and examples of the grammar of commands."""
+    return [b"\0\5" + _said(file) for file in IMAP] + [bytes((flags, 3)) + said for flags in (4, 14) for said in _IMAP]
 
 
 def _client() -> list[bytes]:
@@ -126,6 +147,8 @@ def seeds(name: str) -> list[bytes]:
             return [bytes((side, kind)) + octets for side in range(4) for kind in range(12) for octets in _SASL]
         case "pop3":
             return [b"\0\5" + _said(file) for file in POP3]
+        case "imap":
+            return _imap()
         case "proxy":
             written = (write_v1(*_ENDS), write_v2(*_ENDS), write_v2(*_ENDS, checksum=True), SIGNATURE)
             return [b"\0\3" + octets + b"EHLO x\r\n" for octets in written]

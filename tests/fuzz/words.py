@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from estafeta.wire.imap.commands import COMMANDS as IMAP_COMMANDS
+from estafeta.wire.imap.searching import Return, SortKey
 from estafeta.wire.pop3.commands import COMMANDS
 from estafeta.wire.smtp.extensions import EXTENSIONS
 from estafeta.wire.smtp.verbs import VERBS
@@ -47,6 +49,66 @@ _WORDS: dict[str, tuple[str, ...]] = {
     ),
     "dnsmessage": ("\xc0\x0c", "\0\1\0\1", "\0\x0f\0\1", "\0\x10\0\1", "\0\5\0\1", "\0\x1c\0\1", "\0\x34\0\1"),
     "proxy": ("PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY TCP6 2001:db8::1 ::1 65535 25\r\n", "PROXY UNKNOWN"),
+    "imap": (
+        *(f"a {command.name} " for command in IMAP_COMMANDS),
+        *(
+            "{1+}\r\n",
+            "{1}\r\n",
+            "~{2+}\r\n",
+            "{0}\r\n",
+            "{99999999999+}\r\n",
+            "DONE\r\n",
+            "*\r\n",
+            "(",
+            ")",
+            '"',
+            "\\",
+        ),
+        *(
+            "CATENATE (",
+            "TEXT ",
+            "URL ",
+            "UTF8 (~",
+            "RETURN (",
+            "CHARSET ",
+            "BODY[",
+            "HEADER.FIELDS (",
+            "<0.1>",
+            "1:*,$",
+        ),
+        *(
+            *(word.value for word in Return),
+            *(word.value for word in SortKey),
+            "OR ",
+            "NOT ",
+            "UID ",
+            "KEYWORD ",
+            "SINCE ",
+        ),
+        *(
+            "(CHANGEDSINCE ",
+            "VANISHED",
+            "(QRESYNC (",
+            "(CONDSTORE)",
+            "NONE",
+            "SET ",
+            "selected",
+            "subtree ",
+            "MessageNew",
+        ),
+        *(
+            "MAXSIZE ",
+            "DEPTH ",
+            "/shared/a",
+            "&AOE-",
+            "INBOX/",
+            "1-Feb-2026",
+            "PREVIEW (LAZY)",
+            "STATUS (",
+            "PLAIN",
+            "NIL",
+        ),
+    ),
     "pop3": (*(f"{command.name} " for command in COMMANDS), "USER ana\r\nPASS x\r\n"),
 }
 

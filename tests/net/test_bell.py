@@ -119,6 +119,27 @@ def test_a_bell_that_nobody_answers_holds_up_nobody(tmp_path: Path) -> None:
     assert (folder / "deaf.bell").exists()
 
 
+@pytest.mark.parametrize(("rings", "is_full"), [(3000, True), (1, False)])
+def test_rings_that_found_it_full_are_noticed(tmp_path: Path, rings: int, is_full: bool) -> None:
+    folder = tmp_path / "bells"
+    told: list[str] = []
+
+    async def main() -> None:
+        bell = Bell(folder, "one", told.append, overflowed=lambda: told.append("overflowed"))
+        bell.open()
+        try:
+            heard = sum(ring(folder, "look") for _ in range(rings))  # the loop does not run meanwhile
+            assert (heard < rings) is is_full
+            async with asyncio.timeout(10):
+                while len(told) < heard + is_full:
+                    await asyncio.sleep(0.001)
+        finally:
+            bell.close()
+        assert told == ["look"] * heard + ["overflowed"] * is_full
+
+    asyncio.run(main())
+
+
 def test_a_path_too_long_for_a_socket_is_told_of(tmp_path: Path) -> None:
     async def main() -> None:
         bell = Bell(tmp_path / ("x" * 120), "one", lambda text: None)

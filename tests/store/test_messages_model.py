@@ -303,7 +303,10 @@ class Mailboxes(RuleBasedStateMachine):
         done = self.run(change)
         there = sorted({uid for uid in uids if uid in box.rows})
         failed = [uid for uid in there if box.rows[uid].modseq > since]
-        after = {"add": lambda old: old | flags, "remove": lambda old: old - flags, "replace": lambda old: flags}[how]
+
+        def after(old: frozenset[str]) -> frozenset[str]:
+            return {"add": old | flags, "remove": old - flags, "replace": flags}[how]
+
         changed = [uid for uid in there if uid not in failed and after(box.rows[uid].flags) != box.rows[uid].flags]
         box.modseq += bool(changed)
         for uid in changed:

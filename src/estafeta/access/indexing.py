@@ -158,6 +158,9 @@ class Indexer:
                     taken += await self._indexing.index(account_id, mailbox.mailbox_id, mailbox.uid_next)
                 except NotFound:
                     continue  # removed meanwhile
+                except StoreError as error:
+                    _log.error("mailbox not indexed", account=int(account_id), reason=str(error))
+                    break  # the others are
                 self._done[mailbox.mailbox_id] = mailbox.uid_next
         return taken
 

@@ -7,11 +7,12 @@ Two sessions of one process are kept apart too: flock belongs to the open file, 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from estafeta.store import mailboxes, messages
 from estafeta.store.engine import Transaction
+from estafeta.store.flags import SEEN
 from estafeta.store.locks import LockFile
 from estafeta.store.records import AccountId, Mailbox, MailboxId, Message, Uid
 from estafeta.store.store import Store
@@ -90,6 +91,15 @@ class OpenMaildrop:
             uids = [Uid(self._uids[number - 1]) for number in numbers[start : start + _STEP]]
             await self._store.write(self._expunge(uids))
             self.removed += len(uids)
+
+    async def mark_seen(self, numbers: Iterable[int]) -> None:
+        """Have messages be \\Seen for other accesses, in steps; those that are gone stay so. Raises StoreError."""
+        uids = sorted(self._uids[number - 1] for number in numbers)
+        for start in range(0, len(uids), _STEP):
+            await self._store.write(self._see(messages.ranges_of(uids[start : start + _STEP])))
+
+    def _see(self, ranges: messages.Ranges) -> Callable[[Transaction], object]:
+        return lambda tx: messages.change_flags(tx, self._mailbox.mailbox_id, ranges, add=SEEN)
 
     def _expunge(self, uids: list[Uid]) -> Callable[[Transaction], object]:
         return lambda tx: messages.expunge(tx, self._mailbox.mailbox_id, uids)

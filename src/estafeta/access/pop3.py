@@ -76,6 +76,9 @@ class Pop3Settings:
     undeclared_utf8: UndeclaredUtf8 = UndeclaredUtf8.DELIVER
     """Messages with UTF-8 in their header section for clients that did not say UTF8: `deliver` them as they
     are, which RFC 6856 §2.1 forbids and clients of every kind expect, or `refuse` them."""
+    retrieved_is_seen: bool = False
+    """Set \\Seen on what was retrieved whole, when the session ends with QUIT. Off, because POP3 clients often fetch
+    all that is there: what nobody has read yet stays new for the same user's IMAP clients."""
     command_line: int = 255
     """One command line with its CRLF (RFC 2449 §4)."""
     auth_line: int = 12_288
@@ -186,6 +189,7 @@ class Pop3Session:
         self._engine = self._make_engine()
         self._maildrop: OpenMaildrop | None = None
         self._retrieved = 0
+        self._seen: set[int] = set()
         self._ended = Ended.LOST
         self._is_waiting = False
         self._is_answered = False
@@ -362,6 +366,7 @@ class Pop3Session:
             return
         if lines is None:
             self._retrieved += 1
+            self._seen.add(number)
             end = len(octets)
             engine.begin_message(f"{end} octets")
         else:
@@ -379,6 +384,8 @@ class Pop3Session:
             self._engine.farewell()
             return
         try:
+            if self.settings.retrieved_is_seen:
+                await self._maildrop.mark_seen(self._seen.difference(deleted))
             await self._maildrop.remove(deleted)
         except StoreError as error:
             _log.error("messages not removed", session=self._id_text, reason=str(error))

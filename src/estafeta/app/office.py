@@ -24,6 +24,7 @@ from estafeta.access import pop3 as pop3_server
 from estafeta.access.imap import office as imap_server
 from estafeta.access.imap.environment import ImapEnvironment
 from estafeta.access.imap.office import ImapService
+from estafeta.access.imap.searching.remembered import Remembered
 from estafeta.access.imap.snapshots import Snapshots
 from estafeta.access.indexing import Indexing
 from estafeta.access.maildrop import MaildropLocks
@@ -123,6 +124,7 @@ class PostOffice:
         self._imap: ImapService | None = None
         self._snapshots: Snapshots | None = None
         self._indexing: Indexing | None = None
+        self._remembered = Remembered()
         self._outbound: Outbound | None = None
         self._guard: LoginGuard | None = None
         self.screens = Screens(settings.data, settings.live, time.time)
@@ -211,6 +213,7 @@ class PostOffice:
             authenticator=authenticator,
             snapshots=self._snapshots,
             indexing=self._indexing,
+            remembered=self._remembered,
             settings=settings.imap,
             clock=time.time,
             nonce=_nonce,

@@ -1,4 +1,4 @@
-"""`estafeta mailbox`: what is in mailboxes, for operators who help a user or try something out."""
+"""`estafeta mailbox`: what is in mailboxes, and changes of them, for operators who help a user or bring mail along."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import sys
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import click
 
-from estafeta.cli.faults import CommandFault
+from estafeta.cli import mailbox_care, mailbox_transfer
+from estafeta.cli.mailbox_lookup import account_of, mailbox_of
 from estafeta.cli.opening import OpenedStore, opened
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, instant, moment, octets, one_line, say, table
-from estafeta.mail.address import Address, AddressError
 from estafeta.mail.header import field
 from estafeta.store.ids import IdSource
-from estafeta.store.records import Account, Mailbox, Message
+from estafeta.store.records import Mailbox, Message
 
 _FIELDS = ("Date", "From", "To", "Cc", "Subject", "Message-ID")
 
 
 @click.group("mailbox")
 def command() -> None:
-    """Look into mailboxes. ADDRESS may be a bare name when there is one domain only."""
+    """Look into mailboxes and change them. ADDRESS may be a bare name when there is one domain only."""
+
+
+for _each in (*mailbox_care.COMMANDS, *mailbox_transfer.COMMANDS):
+    command.add_command(_each)
 
 
 @command.command("list")
@@ -37,10 +42,10 @@ def list_(address: str, name: str | None, limit: int, config: Path | None, as_js
     from estafeta.store import mailboxes
 
     with opened(config) as store:
-        account = _account(store, address)
+        account = account_of(store, address)
         boxes = store.read(lambda tx: mailboxes.list_of(tx, account.account_id))
         if name is not None:
-            boxes = [_mailbox(store, account, name)]
+            boxes = [mailbox_of(store, account, name)]
         listed = [(box, _newest(store, box, limit)) for box in boxes]
         told = [
             {
@@ -48,6 +53,7 @@ def list_(address: str, name: str | None, limit: int, config: Path | None, as_js
                 "special_use": box.special_use,
                 "uid_validity": box.uid_validity,
                 "messages": box.messages,
+                "unseen": box.unseen,
                 "octets": box.octets,
                 "listed": [_record(store, message) for message in found],
             }
@@ -58,14 +64,21 @@ def list_(address: str, name: str | None, limit: int, config: Path | None, as_js
         return
     for (box, found), record in zip(listed, told, strict=True):
         use = f" {box.special_use}" if box.special_use else ""
-        say(f"{box.name}{use}: {box.messages} messages, {octets(box.octets)}")
+        say(f"{box.name}{use}: {box.messages} messages, {box.unseen} unseen, {octets(box.octets)}")
         if found:
             shown = record["listed"]
             assert isinstance(shown, list)
             table(
-                ("UID", "ARRIVED", "SIZE", "FROM", "SUBJECT"),
+                ("UID", "ARRIVED", "SIZE", "FLAGS", "FROM", "SUBJECT"),
                 (
-                    (message.uid, moment(message.internal_at), octets(message.size), each["from"], each["subject"])
+                    (
+                        message.uid,
+                        moment(message.internal_at),
+                        octets(message.size),
+                        " ".join(each["flags"]),
+                        each["from"],
+                        each["subject"],
+                    )
                     for message, each in zip(found, shown, strict=True)
                 ),
                 right=("UID", "SIZE"),
@@ -88,8 +101,8 @@ def read(address: str, uid: int, name: str, raw: bool, config: Path | None, as_j
     if raw and as_json:
         raise click.UsageError("--raw and --json cannot be used together")
     with opened(config) as store:
-        account = _account(store, address)
-        box = _mailbox(store, account, name)
+        account = account_of(store, address)
+        box = mailbox_of(store, account, name)
         content = store.read(lambda tx: messages.read_content(tx, store.store.content, box.mailbox_id, uid))
     if raw:
         sys.stdout.flush()
@@ -116,33 +129,6 @@ def read(address: str, uid: int, name: str, raw: bool, config: Path | None, as_j
         say(f"[{one_line(part.get_filename() or '')}, {part.get_content_type()}, {octets(size)}]")
 
 
-def _account(store: OpenedStore, text: str) -> Account:
-    from estafeta.store import accounts, domains
-
-    if "@" not in text:
-        names = [domain.name for domain in store.read(domains.list_all)]
-        if len(names) != 1:
-            raise CommandFault(f"{text} has no domain, and there is not exactly one to complete it with")
-        text = f"{text}@{names[0]}"
-    try:
-        address = Address.parse(text)
-    except AddressError as error:
-        raise CommandFault(f"{text} is not an address: {error}") from None
-    account = store.read(lambda tx: accounts.find(tx, address))
-    if account is None:
-        raise CommandFault(f"there is no account {address}")
-    return account
-
-
-def _mailbox(store: OpenedStore, account: Account, name: str) -> Mailbox:
-    from estafeta.store import mailboxes
-
-    box = store.read(lambda tx: mailboxes.find(tx, account.account_id, name))
-    if box is None:
-        raise CommandFault(f"{account.address} has no mailbox {name}")
-    return box
-
-
 def _newest(store: OpenedStore, box: Mailbox, limit: int) -> list[Message]:
     """The last messages, asked for by UID from the end, wider each time until there are enough."""
     from estafeta.store import messages
@@ -156,7 +142,7 @@ def _newest(store: OpenedStore, box: Mailbox, limit: int) -> list[Message]:
         span *= 4
 
 
-def _record(store: OpenedStore, message: Message) -> dict[str, object]:
+def _record(store: OpenedStore, message: Message) -> dict[str, Any]:
     from estafeta.store import messages
 
     keywords = store.read(lambda tx: messages.keywords(tx, message.mailbox_id))

@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "domain": ("domain", "Domains whose mail ends here."),
     "account": ("account", "Accounts, their passwords and quotas."),
     "alias": ("alias", "Addresses that stand for others."),
-    "mailbox": ("mailbox", "Look into mailboxes."),
+    "mailbox": ("mailbox", "Look into mailboxes and change them."),
     "index": ("index", "Read mail for searching before anybody asks for it."),
     "watch": ("watch", "Show messages to an account's screen as they come."),
     "queue": ("queue", "Recipients that wait to be relayed."),

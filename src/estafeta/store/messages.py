@@ -29,6 +29,9 @@ KEPT_NOTES = 20_000
 """Ranges of expunged UIDs that a mailbox remembers; a client that was away for longer is told all that is missing."""
 _NOTES_OVER = 5_000
 
+_LOOK_EACH = 500
+"""Changes of flags between two looks at how many are noted: a look reads all of the notes."""
+
 Ranges = Sequence[tuple[int, int]]
 """Ranges of UIDs, both ends in them."""
 
@@ -120,8 +123,31 @@ def load(tx: Transaction, mailbox_id: MailboxId, *, first: int = 1) -> Loaded:
 def changes(tx: Transaction, mailbox_id: MailboxId, modseq: int, uid_next: int) -> Changes:
     """What has happened since MODSEQ and UIDNEXT were these. Raises NotFound when the mailbox is gone."""
     added = load(tx, mailbox_id, first=uid_next)
-    changed = tx.run(_sql.changed_since, mailbox_id=mailbox_id, modseq=modseq, below=uid_next)
+    changed = _changed_since(tx, added.mailbox, modseq, uid_next)
     return Changes(added.mailbox, added.keywords, expunged_since(tx, mailbox_id, modseq), changed, added)
+
+
+def _changed_since(tx: Transaction, mailbox: Mailbox, modseq: int, uid_next: int) -> list[tuple[int, int, int]]:
+    """Messages below a UID whose flags were changed after a MODSEQ: UID, flags, MODSEQ."""
+    mailbox_id, last = mailbox.mailbox_id, uid_next - 1
+    ranges = [(1, last)]
+    if modseq >= mailbox.flagged_after:
+        ranges = merged(tx.run(_sql.flagged_since, mailbox_id=mailbox_id, modseq=modseq, below=uid_next))
+    found: list[tuple[int, int, int]] = []
+    for first, end in ranges:
+        found += tx.run(_sql.changed_within, mailbox_id=mailbox_id, first=first, last=min(end, last), modseq=modseq)
+    return found
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that overlap or touch as one."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
 
 
 def expunged_since(tx: Transaction, mailbox_id: MailboxId, modseq: int) -> list[tuple[int, int]]:
@@ -249,12 +275,27 @@ def change_flags(
         if modseq is None:
             modseq = _next_modseq(tx, mailbox_id)
         tx.do(_sql.change_flags, add=add, keep=keep, modseq=modseq, **where)
+        tx.do(_sql.note_flagged, mailbox_id=mailbox_id, modseq=modseq, first=first, last=last)
         if seen or deleted:
             tx.do(_sql.count_flags, mailbox_id=mailbox_id, seen=seen, deleted=deleted, deleted_octets=deleted_octets)
         changed += count
-    if changed:
+    if modseq is not None:
+        _forget_flagged(tx, mailbox_id, modseq, len(ranges))
         tx.touch(mailbox_id)
     return FlagChange(None if modseq is None else ModSeq(modseq), changed, failed)
+
+
+def _forget_flagged(tx: Transaction, mailbox_id: MailboxId, modseq: int, added: int) -> None:
+    """Drop old notes now and then."""
+    many = KEPT_NOTES + _NOTES_OVER
+    if added < _NOTES_OVER and modseq % _LOOK_EACH:
+        return
+    row = tx.one(_sql.count_flagged, mailbox_id=mailbox_id, limit=many)
+    if row is not None and row[0] >= many:
+        forgotten = tx.one(_sql.newest_flagged_forgotten, mailbox_id=mailbox_id, kept=KEPT_NOTES)
+        assert forgotten is not None
+        tx.do(_sql.forget_flagged, mailbox_id=mailbox_id, modseq=forgotten[0])
+        tx.do(_sql.set_flagged_after, mailbox_id=mailbox_id, modseq=forgotten[0])
 
 
 def _next_modseq(tx: Transaction, mailbox_id: MailboxId) -> int:

@@ -97,6 +97,8 @@ class Mailbox:
     """The first UID that no session was told of as \\Recent."""
     expunged_after: ModSeq
     """Every expunge after this MODSEQ is known."""
+    flagged_after: ModSeq
+    """And where every change of flags was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,9 +47,9 @@ def sized(tx: Transaction, mailbox_id: MailboxId, above: int, below: int) -> lis
     return _uids(tx.run(_sql.sized_between, mailbox_id=mailbox_id, above=above, below=below))
 
 
-def with_prefix(tx: Transaction, mailbox_id: MailboxId, text: str) -> list[int]:
-    """Messages with a text in what was put before their content; case does not matter."""
-    return _uids(tx.run(_sql.with_prefix, mailbox_id=mailbox_id, text=text.lower()))
+def prefixes(tx: Transaction, mailbox_id: MailboxId) -> list[tuple[int, bytes]]:
+    """UIDs, and what was put before the content, where there is any."""
+    return tx.run(_sql.prefixes, mailbox_id=mailbox_id)
 
 
 def identities(tx: Transaction, mailbox_id: MailboxId, first: int, last: int) -> list[Row]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from estafeta.access.imap.environment import ImapEnvironment
 from estafeta.access.imap.office import ImapService
+from estafeta.access.imap.searching.remembered import Remembered
 from estafeta.access.imap.settings import ImapSettings
 from estafeta.access.imap.snapshots import Snapshots
 from estafeta.access.indexing import Indexing
@@ -132,6 +133,7 @@ class Post:
                 authenticator=Authenticator(self.store, guard, secret=b"secret", sleep=self._sleep),
                 snapshots=self.snapshots,
                 indexing=Indexing(self.store, self._indexes),
+                remembered=Remembered(),
                 settings=settings or ImapSettings(),
                 clock=lambda: NOW,
                 nonce=lambda: f"server{next(nonces)}",

@@ -249,7 +249,7 @@ def test_uid_only(tmp_path: Path) -> None:
         await client.command("ENABLE UIDONLY")
         await client.command("EXAMINE INBOX")
         answer = await client.command("UID FETCH 2 (FLAGS RFC822.SIZE)")
-        assert answer.of("UIDFETCH") == [b"2 UIDFETCH (FLAGS () RFC822.SIZE %d)" % len(message("b"))]
+        assert answer.of("UIDFETCH") == [b"2 UIDFETCH (FLAGS (\\Recent) RFC822.SIZE %d)" % len(message("b"))]
 
     run(tmp_path, talk)
 

@@ -95,7 +95,7 @@ def test_examine_takes_nothing(tmp_path: Path) -> None:
             answer = await client.command("EXAMINE INBOX")
             assert answer.completion.startswith(b"OK [READ-ONLY] ")
             assert b"OK [PERMANENTFLAGS ()] Flags permitted" in answer.untagged
-            assert answer.of("RECENT") == [b"0 RECENT"]
+            assert answer.of("RECENT") == [b"1 RECENT"]  # looked at, and not taken
             assert (await client.command("STORE 1 +FLAGS (\\Seen)")).completion.startswith(b"NO")
             assert (await client.command("SELECT INBOX")).of("RECENT") == [b"1 RECENT"]
             assert (await client.command("FETCH 1 FLAGS")).untagged == [b"1 FETCH (FLAGS (\\Recent))"]
@@ -258,10 +258,10 @@ def test_uids_take_the_place_of_numbers(tmp_path: Path) -> None:
             await office.store.write(lambda tx: messages.change_flags(tx, mailbox_id, [(3, 3)], add=1))
             assert (await clients[0].command("NOOP")).untagged == [
                 b"VANISHED 2,4",
-                b"1 FETCH (UID 3 FLAGS (\\Seen) MODSEQ (8))",
+                b"1 FETCH (UID 3 FLAGS (\\Recent \\Seen) MODSEQ (8))",
             ]
-            assert (await clients[1].command("NOOP")).untagged == [b"VANISHED 2,4", b"3 UIDFETCH (FLAGS (\\Seen))"]
+            assert (await clients[1].command("NOOP")).untagged == [b"VANISHED 2,4", b"3 UIDFETCH (FLAGS (\\Recent \\Seen))"]
             assert (await clients[1].command("FETCH 1 FLAGS")).completion.startswith(b"BAD [UIDREQUIRED]")
-            assert (await clients[1].command("UID FETCH 3 FLAGS")).untagged == [b"3 UIDFETCH (FLAGS (\\Seen))"]
+            assert (await clients[1].command("UID FETCH 3 FLAGS")).untagged == [b"3 UIDFETCH (FLAGS (\\Recent \\Seen))"]
 
     run(scenario())

@@ -46,11 +46,11 @@ def session(server: RunningServer, account: str, *, mailbox: str | None = None) 
         yield client
 
 
-def done(answer: tuple[str, list[object]]) -> list[object]:
+def done(answer: tuple[str, Sequence[object]]) -> list[object]:
     """What imaplib's answer holds; anything but OK fails the test."""
     kind, data = answer
     assert kind == "OK", (kind, data)
-    return data
+    return list(data)
 
 
 def names(client: imaplib.IMAP4) -> list[str]:

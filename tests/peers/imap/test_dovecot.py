@@ -47,9 +47,11 @@ class Dovecot:
         """One run of doveadm."""
         doveadm = program("doveadm", "dovecot-core")
         # As a user of its own: it looks nobody up then, for which Dovecot's own server would have to run.
+        home = self._mail.parent
         user = [program("setpriv", "util-linux"), "--reuid=mail", "--regid=mail", "--clear-groups"]
+        place = [program("env", "coreutils"), f"--chdir={home}", f"HOME={home}", "USER=me"]
         options = ["-c", self._settings, "-o", "stats_writer_socket_path="]
-        ran = self._run(*user, program("env", "coreutils"), f"--chdir={self._mail.parent}", "USER=me", doveadm, *options, *arguments, seconds=120)
+        ran = self._run(*user, *place, doveadm, *options, *arguments, seconds=120)
         said = ran.stderr.decode(errors="replace")
         assert ran.returncode == 0, said
         # What it could not carry over it tells as an error, whatever its exit code.

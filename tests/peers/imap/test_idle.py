@@ -51,7 +51,7 @@ def test_each_worker_tells_what_the_other_has_taken(pair: RunningServer) -> None
         clients: dict[int, IMAPClient] = {}
 
         def both_serve() -> bool:
-            client = IMAPClient("127.0.0.1", pair.ports[ListenerKind.IMAP], ssl=False, timeout=20)
+            client = IMAPClient("127.0.0.1", pair.ports[ListenerKind.IMAP], use_uid=False, ssl=False, timeout=20)
             if clients.setdefault(serving(client), client) is client:
                 stack.enter_context(client)
             else:
@@ -87,7 +87,8 @@ def test_each_worker_tells_what_the_other_has_taken(pair: RunningServer) -> None
             teller.expunge()
             answers = told.idle_check(timeout=5)
             while (1, b"EXPUNGE") not in answers:
-                assert (more := told.idle_check(timeout=5)), answers
+                more = told.idle_check(timeout=5)
+                assert more, answers
                 answers += more
             told.idle_done()
             count -= 1

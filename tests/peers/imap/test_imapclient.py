@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from imapclient import DELETED, FLAGGED, SEEN, IMAPClient
+from imapclient import FLAGGED, SEEN, IMAPClient
 from imapclient.exceptions import LoginError
 from tests.peers.imap.mailboxes import trusting
 from tests.peers.letters import letter, number_of
@@ -41,7 +41,7 @@ def test_messages_come_and_go_octet_for_octet(client: IMAPClient, account: str) 
     assert [found[uid][b"BODY[]"] for uid in uids] == letters
     for uid in uids:
         assert set(found[uid][b"FLAGS"]) - {b"\\Recent"} == {FLAGGED, b"$Work"}
-        assert found[uid][b"INTERNALDATE"].replace(tzinfo=None) is not None
+        assert found[uid][b"INTERNALDATE"] == moment
         assert found[uid][b"ENVELOPE"].subject == b"letter %d" % number_of(found[uid][b"BODY[]"])
         assert found[uid][b"BODYSTRUCTURE"].is_multipart == (number_of(found[uid][b"BODY[]"]) % 4 == 3)
 
@@ -68,7 +68,7 @@ def test_search_sort_and_thread(client: IMAPClient, account: str) -> None:
     client.select_folder("INBOX")
     assert client.search(["SUBJECT", "AÑI"], "UTF-8") == [2, 3]
     assert client.search(["NOT", ["BODY", "ONKE"]]) == [1, 2, 3]
-    assert client.sort("SUBJECT") == [3, 2, 4, 1]
+    assert client.sort("SUBJECT") == [2, 3, 4, 1]
     assert client.sort("REVERSE DATE") == [1, 2, 3, 4]
     assert client.thread("REFERENCES") in (((4,), (3, 2), (1,)), ((4,), (2, 3), (1,)))
 
@@ -78,9 +78,11 @@ def test_what_has_changed_since_is_found(client: IMAPClient, account: str) -> No
         client.append("INBOX", letter(number, author=AUTHOR, recipient=account))
     before = client.select_folder("INBOX")[b"HIGHESTMODSEQ"]
     client.add_flags([2, 4], [SEEN])
-    client.remove_flags([2, 4], [DELETED])
-    assert sorted(client.fetch("1:*", ["FLAGS"], [f"CHANGEDSINCE {before}"])) == [2, 4]
-    assert client.get_flags([2, 4]) == {2: (SEEN, *client.get_flags([2])[2][1:]), 4: client.get_flags([4])[4]}
+    client.append("INBOX", letter(5, author=AUTHOR, recipient=account))
+    found = client.fetch(range(1, 7), ["FLAGS"], [f"CHANGEDSINCE {before}"])
+    assert sorted(found) == [2, 4, 6]
+    assert all(SEEN in found[uid][b"FLAGS"] for uid in (2, 4))
+    assert all(found[uid][b"MODSEQ"][0] > before for uid in found)
 
 
 def test_a_wrong_password_is_told(server: RunningServer, account: str) -> None:

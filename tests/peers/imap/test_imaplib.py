@@ -30,7 +30,7 @@ def test_starttls_then_login_then_all_of_a_mailbox(server: RunningServer, accoun
         done(client.authenticate("PLAIN", lambda _: f"\0{account}\0{PASSWORD}".encode()))
         done(client.create("Work/2026"))
         for octets in letters(account, 5):
-            done(client.append("Work/2026", "(\\Flagged $Work)", "", octets))  # type: ignore[arg-type]
+            done(client.append("Work/2026", "(\\Flagged $Work)", "", octets))
         assert done(client.select("Work/2026")) == [b"5"]
         found = messages(client, "Work/2026")
         assert [one.octets for one in found] == letters(account, 5)

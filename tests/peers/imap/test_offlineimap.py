@@ -74,7 +74,9 @@ def test_both_sides_are_alike(server: RunningServer, run: Run, tmp_path: Path, a
     files = {number_of(each.read_bytes()): each for each in (inbox / "new").glob("*")}
     files[1].rename(inbox / "cur" / (files[1].name.partition(":2,")[0] + ":2,FS"))
     files[2].unlink()
-    (inbox / "new" / "1.2_0.here:2,").write_bytes(letter(MANY, author=AUTHOR, recipient=account).replace(b"\r\n", b"\n"))
+    (inbox / "new" / "1.2_0.here:2,").write_bytes(
+        letter(MANY, author=AUTHOR, recipient=account).replace(b"\r\n", b"\n")
+    )
     with session(server, account, mailbox="INBOX") as client:
         done(client.store("11", "+FLAGS", r"(\Seen)"))
         done(client.store("13", "+FLAGS", r"(\Deleted)"))

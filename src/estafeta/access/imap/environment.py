@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from estafeta.access.imap.searching.remembered import Remembered
 from estafeta.access.imap.settings import ImapSettings
 from estafeta.access.imap.snapshots import Snapshots
 from estafeta.access.indexing import Indexing
@@ -21,6 +22,7 @@ class ImapEnvironment:
     authenticator: Authenticator
     snapshots: Snapshots
     indexing: Indexing
+    remembered: Remembered
     settings: ImapSettings
     clock: Callable[[], float]
     """Seconds since 1970."""

@@ -322,7 +322,7 @@ def _clipped(octets: bytes, partial: tuple[int, int] | None) -> bytes:
 
 
 def without_nul(octets: bytes) -> bytes:
-    """A literal has no NUL (RFC 9051 §4.3): each is sent as another octet, which keeps sizes; BINARY has it as it is."""
+    """A literal has no NUL (RFC 9051 §4.3): each goes as another octet, so that sizes stay; BINARY has it as it is."""
     return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
 
 

@@ -7,12 +7,16 @@ then the view has it still, between messages that are there.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from estafeta.access.imap.snapshot import Snapshot, keeping, link, merged
 from estafeta.store.records import Mailbox
 from estafeta.wire.imap.numbers import NumberSet
+
+_SPREAD = 8
+"""A stretch of so many messages for each that is looked for is gone through as a whole."""
 
 
 class BadNumbers(Exception):
@@ -147,21 +151,22 @@ class Selected:
 
     @staticmethod
     def _changed(before: Snapshot, newest: Snapshot, changed: Iterable[int], silent: Mapping[int, int]) -> list[int]:
-        wanted = sorted(set(changed))
-        if not silent and before.uids is newest.uids:
-            return wanted
-        if len(wanted) > len(newest) // 8:  # to go through all is quicker than to look each up
-            among, known = set(wanted), before.uids if before.uids is newest.uids else set(before.uids)
-            flags = zip(newest.uids, newest.flags, strict=True)
-            found = [uid for uid, mask in flags if uid in among and silent.get(uid) != mask]
-            return found if known is newest.uids else [uid for uid in found if uid in known]
-        found = []
-        for uid in wanted:
-            position = newest.position(uid)
-            if position is None or before.position(uid) is None or silent.get(uid) == newest.flags[position]:
-                continue
-            found.append(uid)
-        return found
+        wanted = set(changed)
+        if not wanted:
+            return []
+        expected = silent.get
+        first, last = bisect_left(newest.uids, min(wanted)), bisect_right(newest.uids, max(wanted))
+        if last - first <= _SPREAD * len(wanted):
+            # Most messages of a stretch: going through all of them is many times as fast as looking each up.
+            stretch = zip(newest.uids[first:last], newest.flags[first:last], strict=True)
+            found = [uid for uid, flags in stretch if uid in wanted and expected(uid) != flags]
+        else:
+            found = []
+            for uid in sorted(wanted):
+                position = newest.position(uid)
+                if position is not None and expected(uid) != newest.flags[position]:
+                    found.append(uid)
+        return [uid for uid in found if before.position(uid) is not None]
 
 
 def _walked(old: Snapshot, newest: Snapshot) -> tuple[array[int], array[int]]:

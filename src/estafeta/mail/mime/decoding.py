@@ -128,7 +128,9 @@ def characters(octets: bytes, charset: str) -> str:
     """The text; what is said to be ASCII, or in a set that nobody knows, is UTF-8 or else Latin-1."""
     name = codec(charset)
     if name is not None and not name.startswith("utf-8"):
-        return octets.decode(name, "replace")
+        text = octets.decode(name, "replace")
+        # UTF-7 gives halves of letters, which nothing can write down.
+        return text.encode("utf-8", "replace").decode("utf-8") if name == "utf-7" else text
     try:
         return octets.decode("utf-8")
     except UnicodeDecodeError as error:

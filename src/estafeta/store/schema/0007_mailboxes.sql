@@ -7,9 +7,10 @@ ALTER TABLE mailboxes ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0 CHECK (delet
 ALTER TABLE mailboxes ADD COLUMN deleted_octets INTEGER NOT NULL DEFAULT 0 CHECK (deleted_octets >= 0);
 -- The first UID that no session was told of as \Recent (RFC 3501 §2.3.2).
 ALTER TABLE mailboxes ADD COLUMN recent_uid INTEGER NOT NULL DEFAULT 1;
--- The MODSEQ after which every expunge is known (RFC 7162 §3.2.7).
+-- The MODSEQ after which every expunge is known (RFC 7162 §3.2.7), and every change of flags.
 ALTER TABLE mailboxes ADD COLUMN expunged_after INTEGER NOT NULL DEFAULT 0;
-UPDATE mailboxes SET expunged_after = highest_modseq;
+ALTER TABLE mailboxes ADD COLUMN flagged_after INTEGER NOT NULL DEFAULT 0;
+UPDATE mailboxes SET expunged_after = highest_modseq, flagged_after = highest_modseq;
 
 -- Names of keywords by their bit in `flags`; the system flags have bits 0 to 4.
 CREATE TABLE keywords (
@@ -30,8 +31,6 @@ CREATE TABLE opened_messages (
     content_id INTEGER NOT NULL REFERENCES contents (content_id),
     prefix BLOB NOT NULL,
     modseq INTEGER NOT NULL,
-    -- Its flags were changed after it came.
-    is_changed INTEGER NOT NULL DEFAULT 0 CHECK (is_changed IN (0, 1)),
     -- 1 \Seen, 2 \Answered, 4 \Flagged, 8 \Deleted, 16 \Draft, then the keywords of the mailbox.
     flags INTEGER NOT NULL DEFAULT 0,
     internal_at REAL NOT NULL,
@@ -43,7 +42,7 @@ CREATE TABLE opened_messages (
     UNIQUE (delivery_id, mailbox_id)
 ) WITHOUT ROWID;
 INSERT INTO opened_messages
-SELECT mailbox_id, uid, delivery_id, message_id, content_id, prefix, modseq, 0,
+SELECT mailbox_id, uid, delivery_id, message_id, content_id, prefix, modseq,
     CASE WHEN flags LIKE '%\Seen%' THEN 1 ELSE 0 END + CASE WHEN flags LIKE '%\Answered%' THEN 2 ELSE 0 END
     + CASE WHEN flags LIKE '%\Flagged%' THEN 4 ELSE 0 END + CASE WHEN flags LIKE '%\Deleted%' THEN 8 ELSE 0 END
     + CASE WHEN flags LIKE '%\Draft%' THEN 16 ELSE 0 END,
@@ -53,8 +52,6 @@ DROP TABLE messages;
 ALTER TABLE opened_messages RENAME TO messages;
 -- Finds whether a content is still used, and lets the database refuse to drop one that is.
 CREATE INDEX messages_of_content ON messages (content_id);
--- What was changed since a MODSEQ; messages that only came are found by their UID, so that deliveries pay nothing.
-CREATE INDEX messages_changed ON messages (mailbox_id, modseq) WHERE is_changed = 1;
 
 UPDATE mailboxes SET
     unseen = (SELECT count(*) FROM messages AS m WHERE m.mailbox_id = mailboxes.mailbox_id AND m.flags & 1 = 0),
@@ -64,6 +61,16 @@ UPDATE mailboxes SET
 
 -- What is gone, as ranges of UIDs (RFC 7162 §3.2.10).
 CREATE TABLE expunged (
+    mailbox_id INTEGER NOT NULL REFERENCES mailboxes (mailbox_id) ON DELETE CASCADE,
+    modseq INTEGER NOT NULL,
+    first_uid INTEGER NOT NULL,
+    last_uid INTEGER NOT NULL CHECK (last_uid >= first_uid),
+    PRIMARY KEY (mailbox_id, modseq, first_uid)
+) WITHOUT ROWID;
+
+-- Where flags were changed, as ranges of UIDs: an index by MODSEQ would cost more than the change of flags itself.
+-- Messages that only came are found by their UID.
+CREATE TABLE flagged (
     mailbox_id INTEGER NOT NULL REFERENCES mailboxes (mailbox_id) ON DELETE CASCADE,
     modseq INTEGER NOT NULL,
     first_uid INTEGER NOT NULL,

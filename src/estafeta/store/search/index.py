@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from estafeta.mail.mime.text import Searchable
-from estafeta.store.errors import StoreError
+from estafeta.store.errors import StoreError, os_error
 from estafeta.store.files import open_private
 from estafeta.store.search.words import Place, question, texts, words
 
@@ -25,6 +26,8 @@ _BUSY_MS = 10_000
 _AT_ONCE = 400
 """Words of one question to FTS5."""
 _CACHE_KIB = 8192
+_FEW = 20
+"""Candidates that are sooner read than asked for another word."""
 
 _SCHEMA = f"""
 CREATE TABLE documents (content_id INTEGER PRIMARY KEY);
@@ -58,15 +61,17 @@ class SearchIndex:
 
     def _open(self) -> apsw.Connection:
         try:
-            return self._opened()
-        except (apsw.CorruptError, apsw.NotADBError, _OtherVersion):
-            self._remove()
-        try:
+            try:
+                return self._opened()
+            except (apsw.CorruptError, apsw.NotADBError, _OtherVersion):
+                self._remove()
             return self._opened()
         except _OtherVersion as error:  # another process of another version is at it
             raise StoreError("search index: of another version") from error
         except apsw.Error as error:
             raise StoreError(f"search index: {error}") from error
+        except OSError as error:
+            raise os_error(error) from error
 
     def _opened(self) -> apsw.Connection:
         os.close(open_private(self._path))
@@ -106,14 +111,8 @@ class SearchIndex:
 
     def missing(self, content_ids: Iterable[int]) -> list[int]:
         """Which of the contents are not in the index."""
-        found = []
-        with self._lock:
-            for content_id in content_ids:
-                if not self._connection.execute(
-                    "SELECT 1 FROM documents WHERE content_id = ?", (content_id,)
-                ).fetchall():
-                    found.append(content_id)
-        return found
+        known = "SELECT 1 FROM documents WHERE content_id = ?"
+        return [content_id for content_id in content_ids if not self._run(known, (content_id,))]
 
     def add(self, documents: Sequence[tuple[int, Searchable]], *, mailbox_id: int = 0, uid_next: int = 0) -> None:
         """Put contents into the index that are not there yet, and note how far a mailbox is indexed."""
@@ -144,8 +143,7 @@ class SearchIndex:
                     )
                 execute("COMMIT")
             except apsw.Error as error:
-                self._give_up()
-                raise StoreError(f"search index: {error}") from error
+                raise self._failed(error) from error
 
     def forget(self, live: frozenset[int]) -> int:
         """Remove what is not among these contents any more; gives how many were removed."""
@@ -157,13 +155,19 @@ class SearchIndex:
                 self._connection.executemany("DELETE FROM documents WHERE content_id = ?", gone)
                 self._connection.execute("COMMIT")
             except apsw.Error as error:
-                self._give_up()
-                raise StoreError(f"search index: {error}") from error
+                raise self._failed(error) from error
         return len(gone)
 
-    def _give_up(self) -> None:
-        if self._connection.in_transaction:
+    def _failed(self, error: apsw.Error) -> StoreError:
+        """Leave no transaction open; a file that is damaged is made anew, and filled again by whoever asks next."""
+        if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+            with suppress(apsw.Error):
+                self._connection.close(True)
+            self._remove()
+            self._connection = self._open()
+        elif self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
+        return StoreError(f"search index: {error}")
 
     # Asking.
 
@@ -177,7 +181,7 @@ class SearchIndex:
         for part in sorted(asked.parts, key=len, reverse=True):
             with_part = self._with_part(places, part)
             found = with_part if found is None else found & with_part
-            if not found:
+            if len(found) <= _FEW:
                 break
         return Candidates(found, asked.is_exact)
 
@@ -207,7 +211,7 @@ class SearchIndex:
             try:
                 return self._connection.execute(text, values).fetchall()
             except apsw.Error as error:
-                raise StoreError(f"search index: {error}") from error
+                raise self._failed(error) from error
 
 
 class _OtherVersion(Exception):

@@ -12,7 +12,8 @@ VALUES (:mailbox_id, :account_id, :name, :special_use, :uid_validity, 1, 1, 0, 0
 -- name: mailboxes_of_account
 -- All mailboxes of an account, without those that are being removed.
 SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
-    unseen, deleted, deleted_octets, recent_uid, expunged_after
+    unseen, deleted, deleted_octets, recent_uid, expunged_after,
+    flagged_after
 FROM mailboxes WHERE account_id = :account_id AND name NOT LIKE '/%' ORDER BY name;
 
 -- name: count_mailboxes
@@ -22,19 +23,22 @@ SELECT count(*) FROM mailboxes WHERE account_id = :account_id;
 -- name: all_mailboxes_of_account
 -- All mailboxes of an account, and those that are being removed.
 SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
-    unseen, deleted, deleted_octets, recent_uid, expunged_after
+    unseen, deleted, deleted_octets, recent_uid, expunged_after,
+    flagged_after
 FROM mailboxes WHERE account_id = :account_id ORDER BY name;
 
 -- name: find_mailbox
 -- One mailbox by its name.
 SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
-    unseen, deleted, deleted_octets, recent_uid, expunged_after
+    unseen, deleted, deleted_octets, recent_uid, expunged_after,
+    flagged_after
 FROM mailboxes WHERE account_id = :account_id AND name = :name;
 
 -- name: mailbox_by_id
 -- One mailbox by its id.
 SELECT mailbox_id, account_id, name, special_use, uid_validity, uid_next, highest_modseq, messages, octets,
-    unseen, deleted, deleted_octets, recent_uid, expunged_after
+    unseen, deleted, deleted_octets, recent_uid, expunged_after,
+    flagged_after
 FROM mailboxes WHERE mailbox_id = :mailbox_id AND name NOT LIKE '/%';
 
 -- name: rename_mailbox

@@ -7,10 +7,35 @@ FROM messages WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last OR
 -- What a session knows of each message of a mailbox, from a UID on.
 SELECT uid, flags, modseq, content_id FROM messages WHERE mailbox_id = :mailbox_id AND uid >= :first ORDER BY uid;
 
--- name: changed_since
--- Messages below a UID whose flags changed after a MODSEQ; by the index of changes (+uid keeps off the primary key).
+-- name: changed_within
+-- Messages in a range that came or changed after a MODSEQ.
 SELECT uid, flags, modseq FROM messages
-WHERE mailbox_id = :mailbox_id AND is_changed = 1 AND modseq > :modseq AND +uid < :below ORDER BY +uid;
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last AND modseq > :modseq ORDER BY uid;
+
+-- name: flagged_since
+-- Where flags were changed after a MODSEQ.
+SELECT first_uid, last_uid FROM flagged
+WHERE mailbox_id = :mailbox_id AND modseq > :modseq AND first_uid < :below;
+
+-- name: note_flagged
+-- Flags were changed in a range.
+INSERT INTO flagged (mailbox_id, modseq, first_uid, last_uid) VALUES (:mailbox_id, :modseq, :first, :last);
+
+-- name: count_flagged
+-- How many ranges are noted, as far as that matters.
+SELECT count(*) FROM (SELECT 1 FROM flagged WHERE mailbox_id = :mailbox_id LIMIT :limit) AS notes;
+
+-- name: newest_flagged_forgotten
+-- The MODSEQ up to which notes are forgotten.
+SELECT modseq FROM flagged WHERE mailbox_id = :mailbox_id ORDER BY modseq DESC LIMIT 1 OFFSET :kept;
+
+-- name: forget_flagged
+-- Old notes go.
+DELETE FROM flagged WHERE mailbox_id = :mailbox_id AND modseq <= :modseq;
+
+-- name: set_flagged_after
+-- From where on changes of flags are known.
+UPDATE mailboxes SET flagged_after = :modseq WHERE mailbox_id = :mailbox_id;
 
 -- name: expunged_since
 -- What was expunged after a MODSEQ.
@@ -69,7 +94,7 @@ WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last AND (flags & :ke
 
 -- name: change_flags
 -- Other flags for messages in a range: those kept, and those added.
-UPDATE messages SET flags = (flags & :keep) | :add, modseq = :modseq, is_changed = 1
+UPDATE messages SET flags = (flags & :keep) | :add, modseq = :modseq
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last AND (flags & :keep) | :add <> flags
     AND modseq <= :unchanged_since;
 

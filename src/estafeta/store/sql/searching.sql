@@ -15,10 +15,9 @@ WHERE m.mailbox_id = :mailbox_id AND d.sent_day >= :low AND d.sent_day < :high O
 -- Messages of a size.
 SELECT uid FROM messages WHERE mailbox_id = :mailbox_id AND size > :above AND size < :below ORDER BY uid;
 
--- name: with_prefix
--- Messages with a text, in lower case, in what was put before their content.
-SELECT uid FROM messages
-WHERE mailbox_id = :mailbox_id AND instr(lower(CAST(prefix AS TEXT)), :text) > 0 ORDER BY uid;
+-- name: prefixes
+-- What was put before the content of messages.
+SELECT uid, prefix FROM messages WHERE mailbox_id = :mailbox_id AND length(prefix) > 0 ORDER BY uid;
 
 -- name: identities
 -- What EMAILID and THREADID are made of.

@@ -110,7 +110,7 @@ class AppendReader:
         if reader.skip(b"CATENATE ("):
             given.append(events.AppendMessage(flags, internal_at, None))
             self._in_message = self._is_catenating = True
-            return self._part(reader, given, is_first=True)
+            return self._part(reader, given)
         is_utf8 = reader.skip(b"UTF8 (")
         if is_utf8 and not reader.looks_at(b"~"):
             raise GrammarError("UTF8 takes a literal8")
@@ -121,13 +121,7 @@ class AppendReader:
         return Announced.MESSAGE
 
     # cat-part = text-literal / url; text-literal = "TEXT" SP literal; url = "URL" SP astring
-    def _part(self, reader: Reader, given: list[events.Event], *, is_first: bool = False) -> Announced | None:
-        if not is_first and reader.skip(b")"):
-            self._end_message(given)
-            self._is_catenating = False
-            return None
-        if not is_first and not reader.looks_at(b"TEXT ") and not reader.looks_at(b"URL "):
-            reader.sp()
+    def _part(self, reader: Reader, given: list[events.Event]) -> Announced | None:
         self._counted()
         if reader.skip(b"TEXT "):
             self._announced_size(reader)

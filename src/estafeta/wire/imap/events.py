@@ -70,7 +70,7 @@ class AppendEnd:
 
 @dataclass(frozen=True, slots=True)
 class TooManyFaults:
-    """The client was told BYE for its many faulty commands: send what waits, and close."""
+    """The client was told BYE for its faults, many or one that leaves no way on: send what waits, and close."""
 
 
 @dataclass(frozen=True, slots=True)

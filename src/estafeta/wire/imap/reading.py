@@ -252,6 +252,8 @@ class Reader:
     def flag_list(self) -> tuple[str, ...]:
         """Flags in parentheses."""
         self.expect(b"(")
+        # More than RFC 9051 §9 has: Dovecot 2.3 writes `( $Label1)` when it moves messages to another server.
+        self.skip(b" ")
         found: list[str] = []
         while not self.skip(b")"):
             if found:

@@ -42,10 +42,12 @@ _AUTHENTICATION = 12_288
 """One line of an exchange (the limit of RFC 4954 §4; RFC 9051 has none)."""
 
 # tag = 1*<any ASTRING-CHAR except "+">; command names are atoms, here with the name behind UID
-_COMMAND = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}) ((?i:UID) [A-Za-z]+|[A-Za-z]+)")
-_TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}")
+_COMMAND = re.compile(rb"([^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}) ((?i:UID) [A-Za-z]{1,30}|[A-Za-z]{1,30})")
+_TAG = re.compile(rb"[^\x00-\x20\x7f-\xff(){%*\"\\+]{1,255}(?= |\Z)")
 _ANNOUNCED = re.compile(rb"(~?)\{(\d{1,20})(\+?)\}$")
 _BY_NUMBER = frozenset(("FETCH", "STORE", "COPY", "MOVE", "SEARCH", "SORT", "THREAD", "REPLACE"))
+_NOT_A_FAULT = frozenset(("PRIVACYREQUIRED", "USEATTR", "COMPRESSIONACTIVE", "LIMIT", "METADATA TOOMANY"))
+"""Response codes of NO."""
 _STREAMED = frozenset(("APPEND", "REPLACE", "UID REPLACE"))
 
 
@@ -146,7 +148,7 @@ class ServerEngine:
         try:
             octets, self._deflated = self._compression.inflate(self._deflated)
         except CompressionError:
-            self.bye("What you send is not compressed as agreed")
+            self._end("What you send is not compressed as agreed")
             return False
         if octets:
             self._input.feed(octets)
@@ -183,6 +185,8 @@ class ServerEngine:
             self._open = event
         elif isinstance(event, events.AppendEnd):
             self._append = None
+            if event.is_whole:
+                self._faults = 0
         return event
 
     def _read(self) -> Event | None:
@@ -214,8 +218,13 @@ class ServerEngine:
     def _read_faulty(self, fault: LineFault) -> None:
         if self._is_discarding:
             return  # in step again with the next line
+        text = str(fault)
+        fault_of = bad(text[:1].upper() + text[1:])
+        if self._append is not None:
+            self._fail(self.tag, fault_of)
+            return
         tag = _TAG.match(self._gathered)
-        self._fail(tag[0].decode() if tag else "*", bad(str(fault).capitalize()))
+        self._fail(tag[0].decode() if tag else "*", fault_of)
 
     def _read_line(self, line: bytes) -> Event | None:
         announced = _ANNOUNCED.search(line)
@@ -267,11 +276,11 @@ class ServerEngine:
             return None
         self._faults = 0
         if isinstance(request, StartTls):
-            # RFC 9051 §6.2.1: the client sends nothing before the handshake; what is there is someone else's.
-            self._input.clear()
             if not self.session.offer.starttls:
                 self._fail(self.tag, bad("TLS is not offered, or is there already"))
                 return None
+            # RFC 9051 §6.2.1: the client sends nothing before the handshake; what is there is someone else's.
+            self._input.clear()
         self._open = request
         return request
 
@@ -344,6 +353,8 @@ class ServerEngine:
         self._needs_go_on = announced is not None and not announced[3]
         self._literal_left = int(announced[2]) if announced is not None else 0
         self._given += fragment.given
+        if fragment.announced is Announced.URL and not self._literal_left:
+            self._given.append(events.AppendUrl(""))  # a literal of no octets
         if self._open is not None and self._is_accepted:
             self._ask()
 
@@ -427,14 +438,18 @@ class ServerEngine:
             self._is_idling = False
         if self._append_fault is not None:
             completion, self._append_fault = self._append_fault, None
+            is_faulty = completion.status is Status.BAD
+        else:
+            is_faulty = self._idle_fault
         if self._idle_fault:
             self._idle_fault = False
             completion = bad("Expected DONE")
-            self._count_fault()
         if isinstance(request, Logout):
             self.send(b"* BYE Logging out\r\n")
             self._is_ended = True
         self._answer(self.tag, completion)
+        if is_faulty:
+            self._count_fault()
         if self._append is not None:
             self._abandon_append()
         if isinstance(request, Compress) and completion.status is Status.OK:
@@ -498,29 +513,37 @@ class ServerEngine:
         self._forget_gathered()
         self._append = None
         self._given.clear()
-        self._literal_left = 0
+        self._url.clear()
         self._needs_go_on = self._is_accepted = False
-        if announced is not None and announced[3]:
-            self._swallow(int(announced[2]))
-            self._is_discarding = True
         if self._open is not None:
             self._append_fault = completion  # of a command that its owner has begun
             self._given.append(events.AppendEnd(is_whole=False))
-            return
-        self._answer(tag, completion)
-        if completion.status is Status.BAD:
-            self._count_fault()
+        else:
+            self._answer(tag, completion)
+            if completion.status is Status.BAD:
+                self._count_fault()
+        if announced is not None and announced[3]:
+            self._is_discarding = True
+            self._swallow(int(announced[2]))
 
     def _swallow(self, size: int) -> None:
         if size > MOST_SWALLOWED:
-            self.bye("The literal is too large", "TOOBIG")  # RFC 7888 §4
+            self._end("The literal is too large", "TOOBIG")  # RFC 7888 §4
         self._swallowing = size
 
     def _count_fault(self) -> None:
         self._faults += 1
         if self._faults >= self._limits.faults:
-            self.bye("Too many faulty commands")
-            self._given.append(events.TooManyFaults())
+            self._end("Too many faulty commands")
+
+    def _end(self, text: str, code: str = "") -> None:
+        """End the session for what the client did."""
+        if self._is_ended:
+            return
+        if self._open is not None and self._append_fault is not None:
+            self._answer(self.tag, self._append_fault)
+        self.bye(text, code)
+        self._given.append(events.TooManyFaults())
 
     def _answer(self, tag: str, completion: Completion) -> None:
         self.send(_line(tag, completion))
@@ -535,9 +558,7 @@ def _refusal(error: GrammarError) -> Completion:
     text = text[:1].upper() + text[1:]
     if error.code == "NO":
         return no(text)
-    if error.code in ("PRIVACYREQUIRED", "USEATTR", "COMPRESSIONACTIVE", "LIMIT") or error.code.startswith(
-        "BADCHARSET"
-    ):
+    if error.code in _NOT_A_FAULT or error.code.startswith("BADCHARSET"):
         return no(text, error.code)
     return bad(text, error.code)
 

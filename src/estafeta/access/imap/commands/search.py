@@ -83,14 +83,27 @@ async def thread(session: Session, request: Thread) -> Completion:
     finder = await Finder.of(session, request.key)
     view = selected.view
     positions = await finder.positions(view, selected)
-    told = b""
-    if positions:
-        found = await threaded(session, view, positions, is_uid=request.is_uid)
-        make = references if request.algorithm == "REFERENCES" else ordered_subject
-        # In a reader's thread: a hundred thousand messages take a second.
-        told = await session.environment.store.read(lambda tx: make(found))
+    told = await _conversations(session, view, positions, request)
     session.send(b"* THREAD %b\r\n" % told if told else b"* THREAD\r\n")
     return ok("Thread completed")
+
+
+async def _conversations(session: Session, view: Snapshot, positions: Sequence[int], request: Thread) -> bytes:
+    """The conversations, as they are told; those of a whole mailbox are remembered."""
+    if not positions:
+        return b""
+    remembered, what = session.environment.remembered, (request.algorithm, request.is_uid)
+    is_whole = len(positions) == len(view)
+    known = remembered.get(view, what) if is_whole else None
+    if known is not None:
+        return known
+    found = await threaded(session, view, positions, is_uid=request.is_uid)
+    make = references if request.algorithm == "REFERENCES" else ordered_subject
+    # In a reader's thread: a hundred thousand messages take a second.
+    told = await session.environment.store.read(lambda tx: make(found))
+    if is_whole and len(found) == len(positions):
+        remembered.keep(view, what, told)
+    return told
 
 
 async def cancel_update(session: Session, request: CancelUpdate) -> Completion:

@@ -22,7 +22,7 @@ from estafeta.wire.imap.writing import number_set
 if TYPE_CHECKING:
     from estafeta.access.imap.session import Session
 
-AT_ONCE = 4_000
+AT_ONCE = 10_000
 """Messages changed in one step: some 30 ms of the writer."""
 
 

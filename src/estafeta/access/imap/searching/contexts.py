@@ -61,12 +61,12 @@ class Context:
             gone = set(uids)
             self._uids = [uid for uid in self._uids if uid not in gone]
             return
-        told = []
-        for uid in uids:  # RFC 5267 §4.3.3: each position is that of the results without those before it
-            place = self._uids.index(uid)
-            told.append((place + 1, [uid]))
-            del self._uids[place]
-        self._send(b"REMOVEFROM", told, view)
+        # RFC 5267 §4.3.3: each position is that of the results without those that were removed before it; the last
+        # goes first, so that the positions of the others stay.
+        gone = set(uids)
+        told = [(place + 1, [uid]) for place, uid in enumerate(self._uids) if uid in gone]
+        self._uids = [uid for uid in self._uids if uid not in gone]
+        self._send(b"REMOVEFROM", told[::-1], view)
 
     def _tell_added(self, now: list[int], view: Snapshot) -> None:
         known = set(self._uids)
@@ -81,7 +81,9 @@ class Context:
     def _send(self, word: bytes, told: list[tuple[int, list[int]]], view: Snapshot) -> None:
         parts = []
         for place, uids in told:
-            numbers = uids if self._is_uid else [view.uids.index(uid) + 1 for uid in uids if uid in view.uids]
+            numbers = uids
+            if not self._is_uid:
+                numbers = [at + 1 for uid in uids if (at := view.position(uid)) is not None]
             if numbers:
                 parts.append(b"%d %b" % (place, number_set(numbers)))
         if parts:

@@ -26,6 +26,8 @@ class _Node:
     message: Threaded | None = None
     parent: _Node | None = None
     children: list[_Node] = field(default_factory=list)
+    below: int = 0
+    """How many children it has while they are being found."""
 
     def key(self) -> tuple[float, int]:
         """What siblings are ordered by: of a place without a message that of its first child."""
@@ -67,9 +69,32 @@ def references(messages: Sequence[Threaded]) -> bytes:
     return b"".join(b"(" + _told(node) + b")" for node in root.children)
 
 
+_STEPS = 3_000_000
+"""Places that are looked at to find circles: many for any mailbox that people write; half a second at most."""
+_FEW_STEPS = 50
+"""And beyond these, for each link."""
+
+
 def _linked(messages: Sequence[Threaded]) -> list[_Node]:
     nodes: dict[str, _Node] = {}
     every: list[_Node] = []
+    steps = 0
+
+    def link(node: _Node, parent: _Node) -> None:
+        """Unless the parent is the node, or below it."""
+        nonlocal steps
+        walked: _Node | None = parent
+        left = _STEPS - steps if steps < _STEPS else _FEW_STEPS
+        while walked is not None:
+            steps += 1
+            left -= 1
+            if walked is node or left < 0:
+                return
+            # Most have nothing below them yet.
+            walked = walked.parent if node.below else None
+        node.parent = parent
+        parent.below += 1
+
     for message in messages:
         # (1)(A): a message whose id another has already is as one without
         node = nodes.get(message.message_id) if message.message_id else None
@@ -86,33 +111,24 @@ def _linked(messages: Sequence[Threaded]) -> list[_Node]:
             if referred is None:
                 referred = nodes[reference] = _Node()
                 every.append(referred)
-            if before is not None and referred.parent is None and not _is_above(referred, before):
-                _put(referred, before)
+            if before is not None and referred.parent is None:
+                link(referred, before)
             before = referred
         # (1)(B): the last reference is the parent, whatever was thought before
         if node.parent is not None and node.parent is not before:
-            node.parent.children.remove(node)
+            node.parent.below -= 1
             node.parent = None
-        if before is not None and node.parent is None and not _is_above(node, before):
-            _put(node, before)
+        if before is not None and node.parent is None:
+            link(node, before)
+    for node in every:
+        if node.parent is not None:
+            node.parent.children.append(node)
     return [node for node in every if node.parent is None]
 
 
 def _put(node: _Node, parent: _Node) -> None:
     node.parent = parent
     parent.children.append(node)
-
-
-def _is_above(node: _Node, other: _Node) -> bool:
-    """Whether `other` is the node, or below it: then it cannot be its parent."""
-    if not node.children:  # most are looked at before anything is below them
-        return node is other
-    walked: _Node | None = other
-    while walked is not None:
-        if walked is node:
-            return True
-        walked = walked.parent
-    return False
 
 
 def _prune(root: _Node) -> None:

@@ -22,6 +22,7 @@ from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound
 from estafeta.store.ids import IdSource
 from estafeta.store.search import Place, SearchIndex
+from estafeta.store.search.words import question
 from estafeta.wire.imap.searching import (
     Aged,
     And,
@@ -258,11 +259,9 @@ class Evaluation:
         if isinstance(key, HasField):
             # The words of the field's name are in the header too; which field they are in is read.
             places: tuple[Place, ...] = (Place.HEADER,)
-            text = folded(key.text) or folded(key.name)
-            in_prefix, is_decided = f"{key.name}:", False
+            text, is_decided = folded(key.text) or folded(key.name), False
         else:
-            places, text = _PLACES[key.where], folded(key.text)
-            in_prefix, is_decided = key.text, True
+            places, text, is_decided = _PLACES[key.where], folded(key.text), True
         candidates = index.candidates(places, text)
         if candidates.ids is None:
             found = self._all(within)
@@ -274,11 +273,24 @@ class Evaluation:
         if not candidates.is_exact or not is_decided:
             found = {place for place in found if self._reads(place, key)}
         if isinstance(key, HasField) or key.where is Where.TEXT:
-            # What was put before the content at delivery is not in the index, which many mailboxes share.
-            others = self._at(searching.with_prefix(self.tx, view.mailbox_id, in_prefix)) - found
-            if within is not None:
-                others &= within
-            found |= {place for place in others if self._reads(place, key)}
+            others = self._at(self._prefixed(key, text))
+            found |= others if within is None else others & within
+        return found
+
+    def _prefixed(self, key: Contains | HasField, text: str) -> list[int]:
+        """UIDs of messages that match by what was put before their content; it is not in the index."""
+        word = max(question(text).parts, key=len, default="").encode()
+        known: dict[bytes, bool] = {}
+        found = []
+        for uid, prefix in searching.prefixes(self.tx, self.view.mailbox_id):
+            does = known.get(prefix)
+            if does is None:
+                # Most have not even the longest word.
+                is_plain = prefix.isascii() and b"=?" not in prefix
+                does = (not is_plain or word in prefix.lower()) and plain.matches(prefix + b"\r\n", key)
+                known[prefix] = does
+            if does:
+                found.append(uid)
         return found
 
     def _reads(self, place: int, key: Contains | HasField) -> bool:

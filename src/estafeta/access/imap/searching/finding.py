@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -91,13 +92,19 @@ def _is_circular(key: Key, named: dict[str, Key], above: tuple[str, ...]) -> boo
     return any(name in above or _is_circular(named[name], named, (*above, name)) for name in filters(key))
 
 
-async def ordered(session: Session, view: Snapshot, criteria: Sequence[Criterion]) -> list[int]:
+async def ordered(session: Session, view: Snapshot, criteria: Sequence[Criterion]) -> array[int]:
     """All UIDs of a mailbox in an order; some may not be in the view. Raises StoreError."""
     environment = session.environment
+    wanted = tuple((each.key.value, each.is_reverse) for each in criteria)
+    known = environment.remembered.get(view, wanted)
+    if known is not None:
+        return array("I", known)
     if any(each.key not in (SortKey.ARRIVAL, SortKey.SIZE) for each in criteria):
         await environment.indexing.describe(view.mailbox_id, view.uid_next, session.progress)
-    wanted = tuple((each.key.value, each.is_reverse) for each in criteria)
-    return await environment.store.read(lambda tx: searching.ordered(tx, view.mailbox_id, wanted))
+    uids = await environment.store.read(lambda tx: array("I", searching.ordered(tx, view.mailbox_id, wanted)))
+    if len(uids) == len(view):  # else there is something new by now
+        environment.remembered.keep(view, wanted, uids.tobytes())
+    return uids
 
 
 async def threaded(session: Session, view: Snapshot, positions: Sequence[int], *, is_uid: bool) -> list[Threaded]:

@@ -33,6 +33,7 @@ def matches(octets: bytes, key: Contains | HasField) -> bool:
         case Where.BODY:
             texts = [found.body]
         case Where.TEXT:
-            texts = [found.header, found.body]
+            # Each field for itself, so that it does not matter which others stand beside it.
+            texts = [*found.header.split("\n"), found.body]
     text = folded(key.text)
     return any(text in folded(each) for each in texts)

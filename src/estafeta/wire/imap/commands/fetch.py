@@ -113,6 +113,8 @@ def fetch_items(reader: Reader) -> tuple[FetchItem, ...]:
         found[item] = None
         if len(found) > _MOST_ITEMS:
             raise GrammarError("too many items")
+    if not found:
+        raise GrammarError("expected an item")
     return tuple(found)
 
 
@@ -125,11 +127,11 @@ def _fetch_att(reader: Reader, *, is_alone: bool) -> FetchItem | tuple[FetchItem
             case "BODY" | "BODY.PEEK":
                 return _section(reader, name.endswith(".PEEK"))
             case "BINARY" | "BINARY.PEEK":
-                path = _path(reader)
+                path, _ = _path(reader, is_alone=True)
                 reader.expect(b"]")
                 return Binary(path, _partial(reader), name.endswith(".PEEK"))
             case "BINARY.SIZE":
-                path = _path(reader)
+                path, _ = _path(reader, is_alone=True)
                 reader.expect(b"]")
                 return BinarySize(path)
         raise GrammarError("there is no such item")
@@ -144,10 +146,10 @@ def _fetch_att(reader: Reader, *, is_alone: bool) -> FetchItem | tuple[FetchItem
 
 # section = "[" [section-spec] "]"; section-spec = section-msgtext / (section-part ["." section-text])
 def _section(reader: Reader, peek: bool) -> Section:
-    path = _path(reader)
+    path, goes_on = _path(reader)
     text = SectionText.ALL
     fields: tuple[str, ...] = ()
-    if not reader.looks_at(b"]"):
+    if goes_on or (not path and not reader.looks_at(b"]")):
         name = reader.word(_NAME, "a section").upper()
         try:
             text = SectionText(name)
@@ -166,15 +168,20 @@ def _section(reader: Reader, peek: bool) -> Section:
 
 
 # section-part = nz-number *("." nz-number)
-def _path(reader: Reader) -> tuple[int, ...]:
+def _path(reader: Reader, *, is_alone: bool = False) -> tuple[tuple[int, ...], bool]:
+    """The numbers, and whether a dot and a name follow; `is_alone` where none may."""
     path: list[int] = []
+    goes_on = False
     while reader.is_digit_next():
         path.append(reader.nz_number())
         if len(path) > _MOST_PARTS:
             raise GrammarError("too many parts")
-        if not reader.skip(b"."):
+        goes_on = reader.skip(b".")
+        if not goes_on:
             break
-    return tuple(path)
+    if goes_on and is_alone:
+        raise GrammarError("expected the number of a part")
+    return tuple(path), goes_on
 
 
 # header-list = "(" header-fld-name *(SP header-fld-name) ")"

@@ -78,6 +78,8 @@ def _read(reader: Reader) -> List:
                 reader.sp()
             patterns.append(reader.list_mailbox())
             reader.limit(patterns)
+        if not patterns:
+            raise GrammarError("expected a pattern")
     else:
         patterns.append(reader.list_mailbox())
     returning: ListReturn | None = None

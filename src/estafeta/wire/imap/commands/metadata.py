@@ -62,6 +62,8 @@ def _read_get(reader: Reader) -> GetMetadata:
                 reader.sp()
             entries.append(entry(reader))
             reader.limit(entries)
+        if not entries:
+            raise GrammarError("expected an entry")
     else:
         entries.append(entry(reader))
     reader.end()
@@ -106,6 +108,8 @@ def _read_set(reader: Reader) -> SetMetadata:
         entries.append((name, reader.nstring()))
         if len(entries) > 100:
             raise GrammarError("too many entries", "METADATA TOOMANY")
+    if not entries:
+        raise GrammarError("expected an entry")
     reader.end()
     return SetMetadata(mailbox, tuple(entries))
 

@@ -86,6 +86,8 @@ def _group(reader: Reader) -> EventGroup:
         if event == "MESSAGENEW" and reader.looks_at(b" ("):
             reader.sp()
             items = fetch_items(reader)
+    if not events:
+        raise GrammarError("expected an event")
     reader.expect(b")")
     return EventGroup(name, mailboxes, frozenset(events), items)
 
@@ -107,6 +109,8 @@ def mailbox_filter(reader: Reader) -> tuple[str, tuple[str, ...]]:
             reader.sp()
         mailboxes.append(reader.mailbox())
         reader.limit(mailboxes)
+    if not mailboxes:
+        raise GrammarError("expected a mailbox")
     return name, tuple(mailboxes)
 
 

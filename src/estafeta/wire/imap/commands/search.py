@@ -296,6 +296,8 @@ def _read_multi(reader: Reader) -> MultiSearch:
             # RFC 7377 §2.2: [SP scope-options] of none that are known
             if len(sources) > 100:
                 raise GrammarError("too many sources")
+        if not sources:
+            raise GrammarError("expected a source")
         reader.sp()
     returning = _returning(reader)
     key, is_known = _program(reader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from estafeta.wire.imap.command import AUTHENTICATED, Command
-from estafeta.wire.imap.numbers import NumberSet
+from estafeta.wire.imap.numbers import STAR, NumberSet
 from estafeta.wire.imap.reading import MAX_MODSEQ, GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
@@ -71,16 +71,24 @@ def _qresync(reader: Reader) -> QResync:
     numbers: NumberSet | None = None
     uids: NumberSet | None = None
     if reader.skip(b" ") and not reader.looks_at(b"("):
-        known = reader.sequence_set()
+        known = _known(reader)
         if not reader.looks_at(b")"):
             reader.sp()
     if reader.skip(b"("):
-        numbers = reader.sequence_set()
+        numbers = _known(reader)
         reader.sp()
-        uids = reader.sequence_set()
+        uids = _known(reader)
         reader.expect(b")")
     reader.expect(b")")
     return QResync(validity, modseq, known, numbers, uids)
+
+
+# RFC 7162 §7: known-uids, known-sequence-set and known-uid-set have no "*"
+def _known(reader: Reader) -> NumberSet:
+    numbers = reader.sequence_set()
+    if numbers.is_saved or any(STAR in ends for ends in numbers.ranges):
+        raise GrammarError("what is known has no * and no $")
+    return numbers
 
 
 SELECT = Command("SELECT", AUTHENTICATED, lambda reader: _read(reader, False))

@@ -57,6 +57,8 @@ def status_items(reader: Reader) -> tuple[StatusItem, ...]:
             found[StatusItem(name)] = None
         except ValueError:
             raise GrammarError("there is no such item of STATUS") from None
+    if not found:
+        raise GrammarError("expected an item")
     return tuple(found)
 
 
