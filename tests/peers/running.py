@@ -20,7 +20,7 @@ from estafeta.mail.address import Address
 from estafeta.net.authority import Issued, issue
 from estafeta.store import accounts, domains, mailboxes, messages, queue
 from estafeta.store.passwords import hash_password
-from estafeta.store.records import Content, Instant, MailboxId
+from estafeta.store.records import Instant, MailboxId
 from estafeta.store.store import Store, Transaction, open_store
 
 T = TypeVar("T")
@@ -145,15 +145,6 @@ class RunningServer:
         with smtplib.SMTP("127.0.0.1", self.ports[ListenerKind.SMTP], timeout=30) as client:
             for content in contents:
                 assert client.sendmail(sender, [address], content, mail_options=["BODY=8BITMIME"]) == {}
-
-    def append(self, address: str, contents: list[bytes]) -> None:
-        """Put many messages into the account's INBOX at once, as they are."""
-
-        def add(tx: Transaction) -> None:
-            drafts = [messages.Draft(Content(len(octets), octets), (), _now()) for octets in contents]
-            messages.append(tx, _inbox(tx, address), drafts, now=_now())
-
-        self._change(add)
 
     def _change(self, change: Callable[[Transaction], object]) -> None:
         store = open_store(self.folder / "data", clock=time.time)

@@ -260,7 +260,10 @@ def test_uids_take_the_place_of_numbers(tmp_path: Path) -> None:
                 b"VANISHED 2,4",
                 b"1 FETCH (UID 3 FLAGS (\\Recent \\Seen) MODSEQ (8))",
             ]
-            assert (await clients[1].command("NOOP")).untagged == [b"VANISHED 2,4", b"3 UIDFETCH (FLAGS (\\Recent \\Seen))"]
+            assert (await clients[1].command("NOOP")).untagged == [
+                b"VANISHED 2,4",
+                b"3 UIDFETCH (FLAGS (\\Recent \\Seen))",
+            ]
             assert (await clients[1].command("FETCH 1 FLAGS")).completion.startswith(b"BAD [UIDREQUIRED]")
             assert (await clients[1].command("UID FETCH 3 FLAGS")).untagged == [b"3 UIDFETCH (FLAGS (\\Recent \\Seen))"]
 

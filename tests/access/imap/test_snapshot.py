@@ -14,7 +14,9 @@ from estafeta.store.messages import Changes, Loaded
 from estafeta.store.records import AccountId, Mailbox, MailboxId, ModSeq, Uid
 from estafeta.wire.imap.numbers import STAR, NumberSet
 
-MAILBOX = Mailbox(MailboxId(7), AccountId(1), "INBOX", None, 99, Uid(1), ModSeq(1), 0, 0, 0, 0, 0, Uid(1), ModSeq(0), ModSeq(0))
+MAILBOX = Mailbox(
+    MailboxId(7), AccountId(1), "INBOX", None, 99, Uid(1), ModSeq(1), 0, 0, 0, 0, 0, Uid(1), ModSeq(0), ModSeq(0)
+)
 
 
 def loaded(uids: list[int], uid_next: int, modseq: int, flags: int = 0, unseen: int = 0) -> Loaded:

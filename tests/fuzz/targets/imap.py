@@ -56,6 +56,9 @@ def run(octets: bytes) -> None:
         tagged = sum(not line.startswith((b"+", b"* ")) for line in lines)
         is_open = owner.engine._open is not None
         assert tagged >= requests - is_open, (owner.told, lines)
+        # Each line of the client's is answered at most once; a literal that is refused ends the session beside.
+        faults = sum(line.startswith(b"* BAD ") for line in lines)
+        assert tagged + faults <= given.octets.count(b"\n"), (owner.told, lines)
         assert not owner.engine.is_ended or b"* BYE " in owner.sent
     if b"STARTTLS" in given.octets.upper() or b"COMPRESS" in given.octets.upper():
         return  # what is thrown away, or how much is deflated at once, then depends on the cuts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,4 +37,4 @@ def test_a_set_has_the_numbers_that_were_said(ranges: list[tuple[int, int]], lar
         wanted |= set(range(low, high + 1))
     found = NumberSet(tuple(ranges)).resolved(largest)
     assert [number for low, high in found for number in range(low, high + 1)] == sorted(wanted)
-    assert all(one[1] + 1 < other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(found))

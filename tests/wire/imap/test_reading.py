@@ -136,8 +136,8 @@ def test_lists_have_an_end() -> None:
 
 
 _METHODS: tuple[Read, ...] = (
-    Reader.atom, Reader.astring, Reader.string, Reader.nstring, Reader.text, Reader.mailbox, Reader.list_mailbox, Reader.number,
-    Reader.sequence_set, Reader.flag_list, Reader.date, Reader.date_time,
+    Reader.atom, Reader.astring, Reader.string, Reader.nstring, Reader.text, Reader.mailbox, Reader.list_mailbox,
+    Reader.number, Reader.sequence_set, Reader.flag_list, Reader.date, Reader.date_time,
 )  # fmt: skip
 
 

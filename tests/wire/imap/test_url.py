@@ -44,10 +44,11 @@ def test_a_signed_url_is_read() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "imap://", "imap://host", "imap:/a;UID=1", "http://a/b;UID=1", "a;UID=1", "imap://a/b;UID=x", "imap://a/b;UID=1/;SECTION=1.",
-        "imap://a/b;UID=1/;SECTION=MIME", "imap://a/b;UID=1/;SECTION=HEADER.FIELDS", "imap://a/b;UID=1/;SECTION=1TEXT",
-        "imap://a/b;UID=1/;SECTION=TEXT%20(a)", "imap://a/%FF;UID=1", "imap://a/%00;UID=1", "imap://a/b;UID=1;EXPIRE=soon",
-        "imap://a/b;UID=1;EXPIRE=2026-02-30T00:00:00Z", "imap://a/b c;UID=1", "imap://a/é;UID=1", "/" + "x" * MAX_URL,
+        "imap://", "imap://host", "imap:/a;UID=1", "http://a/b;UID=1", "a;UID=1", "imap://a/b;UID=x",
+        "imap://a/b;UID=1/;SECTION=1.", "imap://a/b;UID=1/;SECTION=MIME", "imap://a/b;UID=1/;SECTION=HEADER.FIELDS",
+        "imap://a/b;UID=1/;SECTION=1TEXT", "imap://a/b;UID=1/;SECTION=TEXT%20(a)", "imap://a/%FF;UID=1",
+        "imap://a/%00;UID=1", "imap://a/b;UID=1;EXPIRE=soon", "imap://a/b;UID=1;EXPIRE=2026-02-30T00:00:00Z",
+        "imap://a/b c;UID=1", "imap://a/é;UID=1", "/" + "x" * MAX_URL,
     ],
 )  # fmt: skip
 def test_what_is_no_url_of_a_message_is_refused(text: str) -> None:

@@ -166,6 +166,8 @@ class Selected:
                 position = newest.position(uid)
                 if position is not None and expected(uid) != newest.flags[position]:
                     found.append(uid)
+        if before.uids is newest.uids:  # only flags are others
+            return found
         return [uid for uid in found if before.position(uid) is not None]
 
 

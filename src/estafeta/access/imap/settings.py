@@ -15,9 +15,9 @@ class ImapSettings:
     compress: bool = True
     """Offer COMPRESS=DEFLATE (RFC 4978)."""
     command_line: int = 65_536
-    """One command without its literals (RFC 2683 §3.2.1.5 asks for 8000); before login at most 8192."""
+    """One command without its literals (RFC 2683 §3.2.1.5 asks for 8000); before login at most 36,864."""
     literal: int = 65_536
-    """All literals of one command together, messages of APPEND not counted; before login at most 8192."""
+    """All literals of one command together, messages of APPEND not counted; before login at most 36,864."""
     message_size: int = 52_428_800
     """One message of APPEND (RFC 7889)."""
     faults: int = 20

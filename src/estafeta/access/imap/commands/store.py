@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ from estafeta.wire.imap.writing import number_set
 if TYPE_CHECKING:
     from estafeta.access.imap.session import Session
 
-AT_ONCE = 10_000
-"""Messages changed in one step: some 30 ms of the writer."""
+AT_ONCE = 5_000
+"""Messages changed in one step: some 20 ms of the writer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,65 +52,108 @@ async def store(session: Session, request: Store) -> Completion:
     if request.unchanged_since is not None:
         session.enable_condstore()
     positions, beyond = limited(session, selected.positions(request.numbers, is_uid=request.is_uid))
-    failed: list[int] = []
-    gone: list[int] = []
-    for start in range(0, len(positions), AT_ONCE):
-        part = positions[start : start + AT_ONCE]
-        step_failed, step_gone = await _step(session, request, _changing(request, names, allowed), part)
-        failed += step_failed
-        gone += step_gone
-        session.progress(start + len(part), len(positions))
-    completion = _completion(session, request, failed, gone)
+    changing = _changing(request, names, allowed)
+    storing = _Storing(session, request, changing(selected.view.mailbox_id))
+    parts = [positions[start : start + AT_ONCE] for start in range(0, len(positions), AT_ONCE)]
+    await storing.run(parts)
+    completion = _completion(session, request, storing.failed, storing.gone)
     return ok("Only the newest were changed", beyond) if beyond and not completion.code else completion
 
 
-async def _step(
-    session: Session, request: Store, changing: _Changing, positions: Sequence[int]
-) -> tuple[list[int], list[int]]:
-    """Change some messages and tell of it; gives the UIDs that were left as they are, and those that are gone."""
-    selected = session.selected
-    assert selected is not None
-    view = selected.view
-    wanted = chosen(session, positions)
-    try:
-        step = await session.environment.store.write(changing(view.mailbox_id, wanted.ranges))
-    except TooManyKeywords as error:
-        raise Refused("The mailbox has as many keywords as it can have", "LIMIT") from error
-    keep, add, failed = step.keep, step.add, set(step.change.failed)
-    # What the client expects is not told unasked; what others have changed meanwhile is.
-    expected = dict(zip(wanted.uids, [flags & keep | add for flags in wanted.flags], strict=True))
-    for uid in failed:
-        expected.pop(uid, None)
-    await session.catch_up(expunges=False, silent=expected)
-    gone = [uid for uid in selected.ghosts if uid in expected]
-    if failed or gone:
-        left_out = failed.union(gone)
-        positions = [position for position in positions if view.uids[position] not in left_out]
-    await _tell(session, request, positions, view.modseqs)
-    return sorted(failed), gone
+class _Storing:
+    """One STORE, in steps: while one is told, the next is written."""
+
+    def __init__(self, session: Session, request: Store, change: _Change) -> None:
+        self._session = session
+        self._request = request
+        self._change = change
+        self._expected: dict[int, int] = {}
+        """Flags by UID of what was written, or is being written: the client is told of these, and not unasked."""
+        self.failed: list[int] = []
+        """UIDs that others had changed."""
+        self.gone: list[int] = []
+        """UIDs that are there no more."""
+
+    async def run(self, parts: Sequence[Sequence[int]]) -> None:
+        """Change the messages at the positions of each part, and tell of them. Raises Refused, StoreError."""
+        masks: tuple[int, int] | None = None
+        writing: asyncio.Future[_Step] | None = None
+        try:
+            for number, part in enumerate(parts):
+                if writing is None:
+                    writing = asyncio.ensure_future(self._write(part))
+                step = await writing
+                writing = None
+                # What the client expects is not told unasked; what others have changed meanwhile is.
+                masks = step.keep, step.add
+                self._expect(part, masks)
+                for uid in step.change.failed:
+                    self._expected.pop(uid, None)
+                if number + 1 < len(parts):
+                    writing = asyncio.ensure_future(self._write(parts[number + 1]))
+                    self._expect(parts[number + 1], masks)
+                await self._told(part, step)
+                self._session.progress(number + 1, len(parts))
+        finally:
+            if writing is not None:
+                await asyncio.wait([writing])
+                if not writing.cancelled():
+                    writing.exception()  # the session ends, or the command has failed already
+
+    async def _write(self, part: Sequence[int]) -> _Step:
+        ranges = chosen(self._session, part).ranges
+        try:
+            return await self._session.environment.store.write(self._change(ranges))
+        except TooManyKeywords as error:
+            raise Refused("The mailbox has as many keywords as it can have", "LIMIT") from error
+
+    def _expect(self, part: Sequence[int], masks: tuple[int, int]) -> None:
+        keep, add = masks
+        wanted = chosen(self._session, part)
+        self._expected.update(zip(wanted.uids, [flags & keep | add for flags in wanted.flags], strict=True))
+
+    async def _told(self, positions: Sequence[int], step: _Step) -> None:
+        """Tell of one step, which is written."""
+        session = self._session
+        selected = session.selected
+        assert selected is not None
+        view = selected.view
+        await session.catch_up(expunges=False, silent=self._expected)
+        there = {view.uids[position] for position in positions} if selected.ghosts else set()
+        gone = [uid for uid in selected.ghosts if uid in there]
+        failed = set(step.change.failed)
+        if failed or gone:
+            left_out = failed.union(gone)
+            positions = [position for position in positions if view.uids[position] not in left_out]
+        await _tell(session, self._request, positions, view.modseqs)
+        self.failed += sorted(failed)
+        self.gone += gone
 
 
-_Changing = Callable[[MailboxId, list[tuple[int, int]]], Callable[[Transaction], _Step]]
+_Change = Callable[[list[tuple[int, int]]], Callable[[Transaction], _Step]]
+"""Makes the change for the messages in ranges of UIDs."""
 
 
-def _changing(request: Store, names: tuple[str, ...], allowed: int) -> _Changing:
-    """The change of one step, for the messages in ranges of UIDs."""
+def _changing(request: Store, names: tuple[str, ...], allowed: int) -> Callable[[MailboxId], _Change]:
+    """The change of one step."""
     since = messages.ALL if request.unchanged_since is None else request.unchanged_since
 
-    def changing(mailbox_id: MailboxId, ranges: list[tuple[int, int]]) -> Callable[[Transaction], _Step]:
-        def change(tx: Transaction) -> _Step:
-            if request.mode is StoreMode.REMOVE:
-                add, keep = 0, ALL_FLAGS & ~messages.keywords(tx, mailbox_id).mask(names)
-            else:
-                add = messages.flag_mask(tx, mailbox_id, names)
-                keep = ALL_FLAGS if request.mode is StoreMode.ADD else ALL_FLAGS & ~allowed
-            return _Step(
-                keep, add, messages.change_flags(tx, mailbox_id, ranges, add=add, keep=keep, unchanged_since=since)
-            )
+    def of_mailbox(mailbox_id: MailboxId) -> _Change:
+        def of_ranges(ranges: list[tuple[int, int]]) -> Callable[[Transaction], _Step]:
+            def change(tx: Transaction) -> _Step:
+                if request.mode is StoreMode.REMOVE:
+                    add, keep = 0, ALL_FLAGS & ~messages.keywords(tx, mailbox_id).mask(names)
+                else:
+                    add = messages.flag_mask(tx, mailbox_id, names)
+                    keep = ALL_FLAGS if request.mode is StoreMode.ADD else ALL_FLAGS & ~allowed
+                done = messages.change_flags(tx, mailbox_id, ranges, add=add, keep=keep, unchanged_since=since)
+                return _Step(keep, add, done)
 
-        return change
+            return change
 
-    return changing
+        return of_ranges
+
+    return of_mailbox
 
 
 async def _tell(session: Session, request: Store, positions: Sequence[int], old_modseqs: Sequence[int]) -> None:
