@@ -80,7 +80,7 @@ def inbox(tx: Transaction, account_id: AccountId) -> Mailbox:
 def rename(tx: Transaction, mailbox: Mailbox, name: str, *, now: Instant) -> None:
     """Give a mailbox and those below it another name; INBOX stays, and its messages go to a new mailbox.
 
-    Raises AlreadyExists.
+    Of many messages of INBOX the first go with this change; call `move_some` for the others. Raises AlreadyExists.
     """
     name = proper(name)
     if find(tx, mailbox.account_id, name) is not None:
@@ -88,8 +88,7 @@ def rename(tx: Transaction, mailbox: Mailbox, name: str, *, now: Instant) -> Non
     if mailbox.name == INBOX:
         # RFC 9051 §6.3.6: those below INBOX stay.
         target = add(tx, mailbox.account_id, name, now=now)
-        uids = [message.uid for message in messages.list_of(tx, mailbox.mailbox_id)]
-        messages.move(tx, mailbox.mailbox_id, uids, target.mailbox_id, now=now)
+        move_some(tx, mailbox, target, now=now)
         return
     above = name.rpartition(SEPARATOR)[0]
     if above and find(tx, mailbox.account_id, above) is None:
@@ -103,6 +102,13 @@ def rename(tx: Transaction, mailbox: Mailbox, name: str, *, now: Instant) -> Non
     tx.do(_sql.rename_mailbox, mailbox_id=mailbox.mailbox_id, name=name)
     tx.touch(mailbox.mailbox_id)
     tx.touch(mailbox.account_id)
+
+
+def move_some(tx: Transaction, source: Mailbox, target: Mailbox, *, now: Instant) -> bool:
+    """Move some of the messages that `source` had then; gives whether there are more: then call it again."""
+    found = messages.list_of(tx, source.mailbox_id, last_uid=source.uid_next - 1, limit=_STEP)
+    messages.move(tx, source.mailbox_id, [message.uid for message in found], target.mailbox_id, now=now)
+    return len(found) == _STEP
 
 
 def below(tx: Transaction, mailbox: Mailbox) -> list[Mailbox]:

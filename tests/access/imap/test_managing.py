@@ -9,7 +9,9 @@ import pytest
 from tests.access.imap.post import NOW, Client, message, post
 
 from estafeta.access.imap import naming
-from estafeta.store import mailboxes
+from estafeta.store import mailboxes, messages
+from estafeta.store.messages import Draft
+from estafeta.store.records import Content, Instant
 
 
 async def code(client: Client, command: str | bytes) -> str:
@@ -165,6 +167,23 @@ def test_rename(tmp_path: Path) -> None:
             await ok(client, "DELETE x/y/z")
             await ok(client, "RENAME x/y/z v")
             assert await listed(client, "v*") == ["v", "v/b", "v/b/c"]
+
+    asyncio.run(run())
+
+
+def test_rename_of_a_large_inbox_takes_several_changes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with post(tmp_path) as office:
+            mailbox_id = await office.mailbox_id()
+            content = Content(3, b"abc")
+            drafts = [Draft(content, (), Instant(1.0))] * 400
+            for _ in range(3):
+                await office.store.write(lambda tx: messages.append(tx, mailbox_id, drafts, now=Instant(1.0)))
+            client = await office.client()
+            assert (await client.command("RENAME INBOX Old")).is_ok
+            answer = await client.command("STATUS Old (MESSAGES)")
+            assert answer.untagged == [b"STATUS Old (MESSAGES 1200)"]
+            assert (await client.command("STATUS INBOX (MESSAGES)")).untagged == [b"STATUS INBOX (MESSAGES 0)"]
 
     asyncio.run(run())
 

@@ -30,17 +30,22 @@ async def rename(session: Session, request: Rename) -> Completion:
     said_new = request.new_name.removesuffix(naming.SEPARATOR)
     old, new = naming.normal(said_old), naming.normal(said_new)
 
-    def change(tx: Transaction) -> None:
-        _rename(tx, account, old, new, now)
+    def change(tx: Transaction) -> tuple[Mailbox, Mailbox] | None:
+        return _rename(tx, account, old, new, now)
 
     naming.note_own(session, old, new, *naming.superiors(old), *naming.superiors(new))
-    await session.environment.store.write(change)
+    left = await session.environment.store.write(change)
+    if left is not None:
+        inbox, target = left
+        while await session.environment.store.write(lambda tx: mailboxes.move_some(tx, inbox, target, now=now)):
+            pass
     if (old, new) != (said_old, said_new) and old != naming.INBOX:
         session.send(listed_as(session, new, said_old))
     return ok("Renamed")
 
 
-def _rename(tx: Transaction, account: Account, old: str, new: str, now: Instant) -> None:
+def _rename(tx: Transaction, account: Account, old: str, new: str, now: Instant) -> tuple[Mailbox, Mailbox] | None:
+    """Gives INBOX as it was and its new mailbox where messages are left to be moved, in further changes."""
     found = naming.find(tx, account, old)
     if found is None and not naming.has_inferiors(tx, account, old):
         raise naming.missing()
@@ -60,8 +65,7 @@ def _rename(tx: Transaction, account: Account, old: str, new: str, now: Instant)
         # Two trees are not made one: a name could be in both.
         raise Refused("There are mailboxes below this name already", "ALREADYEXISTS")
     if found is not None and found.mailbox.name == naming.INBOX:
-        _leave_inbox(tx, found.mailbox, there.name, now)
-        return
+        return found.mailbox, _leave_inbox(tx, found.mailbox, there.name, now)
     inside = [mailbox for mailbox in every if mailbox.name.startswith(source.name + naming.SEPARATOR)]
     _refuse_without_rights(tx, account, source, inside)
     for mailbox in inside:
@@ -71,15 +75,16 @@ def _rename(tx: Transaction, account: Account, old: str, new: str, now: Instant)
         make(tx, there.account_id, above, now=now)
     if found is not None:
         mailboxes.rename(tx, found.mailbox, there.name, now=now)
-        return
+        return None
     # The level is no mailbox: those below it that have none of these above them, and the rest along with them.
     moving = {mailbox.name for mailbox in inside}
     for mailbox in inside:
         if moving.isdisjoint(naming.superiors(mailbox.name)):
             mailboxes.rename(tx, mailbox, there.name + mailbox.name[len(source.name) :], now=now)
+    return None
 
 
-def _leave_inbox(tx: Transaction, inbox: Mailbox, name: str, now: Instant) -> None:
+def _leave_inbox(tx: Transaction, inbox: Mailbox, name: str, now: Instant) -> Mailbox:
     """The messages of INBOX go to a new mailbox; INBOX, and what is below it, stays."""
     make_above = name.rpartition(naming.SEPARATOR)[0]
     parent = mailboxes.find(tx, inbox.account_id, make_above) if make_above else None
@@ -91,6 +96,7 @@ def _leave_inbox(tx: Transaction, inbox: Mailbox, name: str, now: Instant) -> No
     if parent is not None:
         acl.inherit(tx, parent.mailbox_id, target.mailbox_id)
     metadata.copy(tx, inbox.mailbox_id, target.mailbox_id)  # RFC 5464 §4.1
+    return target
 
 
 def _refuse_without_rights(tx: Transaction, account: Account, source: naming.Place, inside: list[Mailbox]) -> None:
