@@ -32,6 +32,7 @@ from estafeta.mail.mime.text import PREVIEW, Searchable, field_texts, folded, he
         (b"ma\xc3\xb1ana", "mañana"),
         (b"ma\xf1ana", "mañana"),
         (b"\xc3\xb1 =?utf-8?q?=C3=B1?= \xf1", "ñ ñ ñ"),
+        (b"=?utf-8?q?ai_?=\r\n =?utf-8?q?=C3=A8s?=", "ai ès"),
         (b"=?utf-8?q??=", ""),
         (b"", ""),
     ],

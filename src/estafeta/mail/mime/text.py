@@ -57,7 +57,8 @@ def header_text(body: bytes) -> str:
 def _word(encoding: bytes, octets: bytes) -> bytes:
     if encoding in b"bB":
         return base64(octets)
-    return transfer_decoded(octets.replace(b"_", b" "), "quoted-printable")  # RFC 2047 §4.2
+    # RFC 2047 §4.2; a blank at the end would be taken for one that transport added.
+    return transfer_decoded(octets.replace(b"_", b"=20").replace(b" ", b"=20"), "quoted-printable")
 
 
 def folded(text: str) -> str:
