@@ -244,6 +244,7 @@ class Session:
                 return event
             await self.flush_all()
             if event is not None:
+                await asyncio.sleep(0)
                 continue
             octets = await self._receive()
             if octets:

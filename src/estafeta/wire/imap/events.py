@@ -75,7 +75,7 @@ class TooManyFaults:
 
 @dataclass(frozen=True, slots=True)
 class AnswersWaiting:
-    """Much waits to be sent: send it before the next event is asked for."""
+    """Much waits to be sent, or much was read: send what waits, and give others their turn, before asking again."""
 
 
 Event = (

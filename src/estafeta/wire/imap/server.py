@@ -34,6 +34,8 @@ PIECE = 64 * 1024
 """Octets of a message that are given at once."""
 LITERALS = 1000
 """In one command."""
+INFLATIONS = 16
+"""Steps of decompression, of up to 256 KiB each, that one event takes."""
 MOST_SWALLOWED = 256 * 1024 * 1024
 """Octets of a literal that nobody wants, and that is passed over; the session is ended for a larger one."""
 BEFORE_LOGIN = 36_864
@@ -158,6 +160,7 @@ class ServerEngine:
 
     def next_event(self) -> Event | None:
         """Read on to what the owner must do; None when more input is needed, or a request is not completed."""
+        inflated = 0
         while not self._is_ended:
             if self._given and (self._append is None or self._is_accepted or self._open is None):
                 return self._next_given()
@@ -169,8 +172,12 @@ class ServerEngine:
             event = self._read()
             if event is not None:
                 return event
-            if len(self._input) == before and not self._inflate() and not self._given:
-                return None
+            if len(self._input) == before and not self._given:
+                if inflated == INFLATIONS:
+                    return events.AnswersWaiting()  # others have their turn between
+                inflated += 1
+                if not self._inflate() and not self._given:
+                    return None
         if self._given:
             return self._next_given()
         return None
@@ -217,7 +224,8 @@ class ServerEngine:
 
     def _read_faulty(self, fault: LineFault) -> None:
         if self._is_discarding:
-            return  # in step again with the next line
+            self._is_discarding = False  # in step again with the next line
+            return
         text = str(fault)
         fault_of = bad(text[:1].upper() + text[1:])
         if self._append is not None:
@@ -258,6 +266,10 @@ class ServerEngine:
             return False
         if self.session.state not in command.states:
             self._fail(self.tag, bad(f"{name} is not for the {self.session.state} state"), announced)
+            return False
+        if name == "LOGIN" and not self.session.offer.login:
+            # Now, so that nobody is asked for the literal of a password.
+            self._fail(self.tag, no("LOGIN is disabled here: use TLS", "PRIVACYREQUIRED"), announced)
             return False
         if name in _BY_NUMBER and self.session.is_uid_only:
             self._fail(self.tag, bad("Message numbers are not used any more", "UIDREQUIRED"), announced)

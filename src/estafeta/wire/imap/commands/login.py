@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from estafeta.wire.imap.command import NOT_AUTHENTICATED, Command
-from estafeta.wire.imap.reading import GrammarError, Reader
+from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 
 
@@ -24,8 +24,6 @@ def _read(reader: Reader) -> Login:
     reader.sp()
     password = reader.text()
     reader.end()
-    if not reader.session.offer.login:
-        raise GrammarError("LOGIN is disabled here: use TLS", "PRIVACYREQUIRED")
     return Login(user, password)
 
 

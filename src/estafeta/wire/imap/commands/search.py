@@ -168,7 +168,10 @@ class _Keys:
             reader.expect(b")")
             return key
         if reader.is_sequence_next():
-            return Numbered(reader.sequence_set(), is_uid=False)
+            numbers = reader.sequence_set()
+            if reader.session.is_uid_only and not numbers.is_saved:  # RFC 9586 §3
+                raise GrammarError("message numbers are not used any more", "UIDREQUIRED")
+            return Numbered(numbers, is_uid=False)
         name = reader.keyword()
         simple = _SIMPLE.get(name)
         if simple is not None:
