@@ -54,8 +54,10 @@ class Dovecot:
         ran = self._run(*user, *place, doveadm, *options, *arguments, seconds=120)
         said = ran.stderr.decode(errors="replace")
         assert ran.returncode == 0, said
-        # What it could not carry over it tells as an error, whatever its exit code.
-        assert "Error" not in said, said
+        # What it could not carry over it tells as an error, whatever its exit code. Its own index of its own folder it
+        # sometimes finds broken, after a run that gave that folder another UIDVALIDITY, and makes anew.
+        errors = [line for line in said.splitlines() if "Error" in line and "Log synchronization error" not in line]
+        assert not errors, said
 
     def everything(self) -> dict[str, Counter[Message]]:
         """What the Maildir holds: names, octets, flags and keywords."""
