@@ -17,6 +17,7 @@ from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySetti
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.agents.reception import Reception
 from estafeta.app.outbound import Outbound
+from estafeta.app.surroundings import Surroundings
 from estafeta.client import ClientTimeouts
 from estafeta.config.settings import Settings
 from estafeta.mail.address import Address
@@ -181,7 +182,7 @@ class Provider:
         await self.store.write(populate)
         await self.store.write(self._before)
         secret = b"0123456789abcdef"
-        self.outbound = Outbound(settings, self.store, secret)
+        self.outbound = Outbound(settings, self.store, secret, Surroundings())
         guard = LoginGuard(settings.login, time.monotonic)
         environment = Environment(
             hostname=settings.hostname,

@@ -15,6 +15,7 @@ from estafeta.store.errors import ConstraintViolated, DiskFull, StoreClosed, Sto
 from estafeta.store.groupcommit import GroupCommit, Submission
 from estafeta.store.ids import IdSource
 from estafeta.store.locks import WriteLock
+from estafeta.store.machinery import Machinery
 from estafeta.store.records import Instant
 from estafeta.store.sqlite import SqliteEngine
 from estafeta.store.statements import Statement
@@ -277,7 +278,7 @@ def test_a_failed_commit_fails_its_whole_group_and_the_store_goes_on(
 ) -> None:
     outage = Outage()
     outage.fails_at = step
-    store = open_store(data, clock=lambda: NOW, vfs="outage")
+    store = open_store(data, clock=lambda: NOW, machinery=Machinery(vfs="outage"))
 
     async def scenario() -> list[str]:
         await store.write(adding("before.example"))

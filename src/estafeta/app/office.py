@@ -10,7 +10,6 @@ import gc
 import os
 import secrets
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from estafeta.agents.live.screens import Screens
 from estafeta.agents.reception import Reception
 from estafeta.app.crew import Commands, Crew, end_with_parent
 from estafeta.app.outbound import Outbound
+from estafeta.app.surroundings import Surroundings
 from estafeta.app.tokens import token_checker
 from estafeta.config.faults import SettingsError
 from estafeta.config.settings import JournalSettings, LineEnds, Listen, ListenerKind, Settings
@@ -41,7 +41,7 @@ from estafeta.mail.wording import Wording
 from estafeta.net.bell import BELLS, ring
 from estafeta.net.errors import TlsError
 from estafeta.net.files import connections_within, raise_file_limit
-from estafeta.net.listener import Listener, Room, listen
+from estafeta.net.listener import Listener, Room
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.guard import LoginGuard
@@ -111,8 +111,9 @@ class _Open:
 class PostOffice:
     """The server. `start` and `stop` it inside a running event loop; it handles no signals."""
 
-    def __init__(self, settings: Settings, *, is_first: bool = True) -> None:
+    def __init__(self, settings: Settings, *, is_first: bool = True, surroundings: Surroundings | None = None) -> None:
         self.settings = settings
+        self._around = surroundings or Surroundings()
         self._is_first = is_first
         """Of the processes that serve; it alone does the upkeep."""
         self._store: Store | None = None
@@ -127,7 +128,7 @@ class PostOffice:
         self._remembered = Remembered()
         self._outbound: Outbound | None = None
         self._guard: LoginGuard | None = None
-        self.screens = Screens(settings.data, settings.live, time.time)
+        self.screens = Screens(settings.data, settings.live, self._around.clock)
         """The door to people who are there, for sessions that are attached to it."""
         self._room = Room(connections_within())
         self._open: list[_Open] = []
@@ -161,7 +162,11 @@ class PostOffice:
             if settings.tls is not None:
                 self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
             self._store = await asyncio.to_thread(
-                open_store, settings.data, clock=time.time, large_content=settings.store.large_content
+                open_store,
+                settings.data,
+                clock=self._around.clock,
+                large_content=settings.store.large_content,
+                machinery=self._around.machinery,
             )
             self._wire()
             assert self._outbound is not None
@@ -181,27 +186,27 @@ class PostOffice:
 
     def _wire(self) -> None:
         """Make what sessions share, by the settings of now."""
-        settings, store = self.settings, self.store
+        settings, store, around = self.settings, self.store, self._around
         secret = house_secret(settings.data)
         if self._outbound is None:
-            self._outbound = Outbound(settings, store, secret)
+            self._outbound = Outbound(settings, store, secret, around)
         else:
             self._outbound.replace(settings)
         if self._guard is None or self._guard.settings != settings.login:
-            self._guard = LoginGuard(settings.login, time.monotonic)
-        tokens = token_checker(settings.oauth, self._outbound.resolver)
+            self._guard = LoginGuard(settings.login, around.monotonic)
+        tokens = token_checker(settings.oauth, self._outbound.resolver, around)
         authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep, tokens=tokens)
         self.screens.settings = settings.live
         screens = self.screens if settings.live.enabled else None
-        environment = _environment(settings, store, self._outbound, authenticator, screens)
+        environment = _environment(settings, store, self._outbound, authenticator, around, screens)
         pop3_environment = Pop3Environment(
             hostname=settings.hostname,
             store=store,
             authenticator=authenticator,
             locks=MaildropLocks(settings.data / "lock"),
             settings=settings.pop3,
-            clock=time.time,
-            nonce=_nonce,
+            clock=around.clock,
+            nonce=around.nonce,
         )
         if self._snapshots is None or self._indexing is None:
             self._snapshots = Snapshots(store)
@@ -215,8 +220,8 @@ class PostOffice:
             indexing=self._indexing,
             remembered=self._remembered,
             settings=settings.imap,
-            clock=time.time,
-            nonce=_nonce,
+            clock=around.clock,
+            nonce=around.nonce,
         )
         if self._reception is None or self._pop3 is None or self._imap is None:
             self._reception, self._pop3 = Reception(environment), Pop3Service(pop3_environment)
@@ -244,7 +249,7 @@ class PostOffice:
     async def _listen(self, wanted: Listen, *, alone: bool = False) -> None:
         serve, refuse = self._server(wanted)
         try:
-            listener = await listen(
+            listener = await self._around.listen(
                 wanted.address,
                 wanted.port,
                 serve,
@@ -354,12 +359,12 @@ class PostOffice:
         """Again and again, in short steps: remove from the journal what need not be kept."""
         while True:
             try:
-                await tidy_journal(self.store, self.settings.journal, time.time())
+                await tidy_journal(self.store, self.settings.journal, self._around.clock())
                 while await self.store.write(accounts.clear_removed):  # what a command had no time to end
                     pass
                 while await self.store.write(mailboxes.clear_removed):
                     pass
-                long_ago = Instant(time.time() - FORGET_DESTINATIONS_AFTER)
+                long_ago = Instant(self._around.clock() - FORGET_DESTINATIONS_AFTER)
                 while await self.store.write(partial(destinations.prune, before=long_ago, limit=UPKEEP_STEP)):
                     pass
                 if self._outbound is not None:
@@ -382,7 +387,12 @@ async def tidy_journal(store: Store, settings: JournalSettings, now: float) -> N
 
 
 def _environment(
-    settings: Settings, store: Store, outbound: Outbound, authenticator: Authenticator, screens: Screens | None = None
+    settings: Settings,
+    store: Store,
+    outbound: Outbound,
+    authenticator: Authenticator,
+    around: Surroundings,
+    screens: Screens | None = None,
 ) -> Environment:
     return Environment(
         hostname=settings.hostname,
@@ -395,8 +405,8 @@ def _environment(
         settings=settings.smtp,
         limits=settings.smtp.limits,
         promises=settings.promises,
-        clock=time.time,
-        nonce=_nonce,
+        clock=around.clock,
+        nonce=around.nonce,
         wording=Wording.of_settings(settings.smtp.language, settings.replies),
         resolver=outbound.resolver if settings.smtp.check_recipient_domains else None,
     )
@@ -409,17 +419,16 @@ async def environment(settings: Settings, store: Store) -> AsyncIterator[Environ
     Raises TlsError where files that the settings name cannot be used.
     """
     secret = house_secret(settings.data)
-    outbound = Outbound(settings, store, secret)
-    guard = LoginGuard(settings.login, time.monotonic)
+    around = Surroundings()
+    outbound = Outbound(settings, store, secret, around)
+    authenticator = Authenticator(
+        store, LoginGuard(settings.login, around.monotonic), secret=secret, sleep=asyncio.sleep
+    )
     try:
-        yield _environment(settings, store, outbound, Authenticator(store, guard, secret=secret, sleep=asyncio.sleep))
+        yield _environment(settings, store, outbound, authenticator, around)
     finally:
         await outbound.stop(0.0)
         ring(settings.data / BELLS, "look")
-
-
-def _nonce() -> str:
-    return secrets.token_urlsafe(24)
 
 
 def _server_tls(settings: Settings) -> ServerTls:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import random
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,12 +26,12 @@ from estafeta.agents.outbound.releasing import Releaser
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.agents.outbound.tls_reporting import TlsReporter
+from estafeta.app.surroundings import Surroundings
 from estafeta.config.settings import ListenerKind, Settings
 from estafeta.mail.address import Address, AddressError, ReversePath
 from estafeta.net.bell import BELLS, Bell
 from estafeta.net.dns import Resolver
 from estafeta.net.https import Https
-from estafeta.net.resolver import DnsResolver
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.directory import Directory
 from estafeta.routing.local import LocalRules, destination_of
@@ -62,17 +60,17 @@ class Way:
         await self.resolver.close()
 
 
-def make_way(settings: Settings, store: Store) -> Way:
+def make_way(settings: Settings, store: Store, around: Surroundings) -> Way:
     """By the settings of now. Raises TlsError where the files of `tls_client` cannot be used."""
-    resolver = DnsResolver(settings.dns, time.monotonic)
-    sts = StsPolicies(resolver, Https(resolver), store, clock=time.time) if settings.mta_sts.enabled else None
+    resolver = around.resolver(settings.dns, around.monotonic)
+    sts = StsPolicies(resolver, Https(resolver), store, clock=around.clock) if settings.mta_sts.enabled else None
     security = Security(
         resolver,
         sts,
         rules=settings.tls_policy,
         dane=settings.dane,
         client=settings.tls_client,
-        clock=time.time,
+        clock=around.clock,
     )
     planner = Planner(
         resolver,
@@ -80,8 +78,8 @@ def make_way(settings: Settings, store: Store) -> Way:
         {each.name: each for each in settings.gateway},
         port=settings.relay.port,
         is_own=_is_own(settings),
-        shuffle=random.shuffle,
-        monotonic=time.monotonic,
+        shuffle=around.chance.shuffle,
+        monotonic=around.monotonic,
         ipv6=settings.relay.ipv6,
         allow_loopback=settings.relay.allow_loopback,
     )
@@ -98,19 +96,20 @@ def local_rules(settings: Settings, secret: bytes) -> LocalRules:
 class Outbound:
     """All of it, for a running server: `start`, `replace` when settings are read again, `stop`."""
 
-    def __init__(self, settings: Settings, store: Store, secret: bytes) -> None:
+    def __init__(self, settings: Settings, store: Store, secret: bytes, around: Surroundings) -> None:
         self._settings = settings
+        self._around = around
         self._store = store
         self._secret = secret
         self._rules = local_rules(settings, secret)
         self._local: dict[GatewaySettings, Gateway] = {}
         self._places: dict[GatewaySettings, asyncio.Semaphore] = {}
-        self._way = make_way(settings, store)
+        self._way = make_way(settings, store, around)
         self._old_ways: list[Way] = []
-        self._frequency = Frequency(time.monotonic)
+        self._frequency = Frequency(around.monotonic)
         self._closing: list[asyncio.Task[None]] = []
         self._pool = Pool(keep_for=settings.relay.keep_connection_for, messages=settings.relay.messages_per_connection)
-        self.directory = Directory(store, self._rules, time.time)
+        self.directory = Directory(store, self._rules, around.clock)
         self._reporter = self._make_reporter(settings)
         self.relay = self._make_relay(settings)
         self.dispatcher = Dispatcher(self._tools(settings), settings.relay)
@@ -128,7 +127,7 @@ class Outbound:
 
     def replace(self, settings: Settings) -> None:
         """Go on with new settings; connections that are open keep what they have. Raises TlsError."""
-        way = make_way(settings, self._store)
+        way = make_way(settings, self._store, self._around)
         for old in self._old_ways:  # what still used it has ended, or ends without it
             self._closing.append(asyncio.get_running_loop().create_task(old.close()))
         self._old_ways.clear()
@@ -136,7 +135,7 @@ class Outbound:
         self._old_ways.append(self._way)
         self._way = way
         self._settings = settings
-        self.directory = Directory(self._store, self._rules, time.time)
+        self.directory = Directory(self._store, self._rules, self._around.clock)
         self._reporter.flush()
         self._reporter = self._make_reporter(settings)
         self.relay = self._make_relay(settings)
@@ -175,11 +174,11 @@ class Outbound:
 
     def outward(self) -> Outward:
         """What acceptance must know of mail for elsewhere."""
-        settings, srs = self._settings, self._rules.srs
+        settings, srs, clock = self._settings, self._rules.srs, self._around.clock
         assert srs is not None
 
         def forward(reverse_path: ReversePath, alias: Address) -> ReversePath:
-            return srs.forward(reverse_path, alias.domain, time.time()) if settings.srs.enabled else reverse_path
+            return srs.forward(reverse_path, alias.domain, clock()) if settings.srs.enabled else reverse_path
 
         schedule = self.dispatcher.tools.schedule
         return Outward(
@@ -193,7 +192,7 @@ class Outbound:
     # How it is made.
 
     def _make_reporter(self, settings: Settings) -> TlsReporter:
-        house = HouseMail(self._store, self.directory, self.outward, time.time)
+        house = HouseMail(self._store, self.directory, self.outward, self._around.clock)
         return TlsReporter(
             settings.tls_report,
             hostname=settings.hostname,
@@ -201,7 +200,7 @@ class Outbound:
             resolver=self._way.resolver,
             https=Https(self._way.resolver),
             submit=house.submit,
-            clock=time.time,
+            clock=self._around.clock,
         )
 
     def _make_relay(self, settings: Settings) -> Relay:
@@ -212,12 +211,12 @@ class Outbound:
             pool=self._pool,
             hello=settings.hostname,
             reporter=self._reporter,
-            clock=time.time,
+            clock=self._around.clock,
             tunnels=settings.promises.tunnels,
         )
 
     def _tools(self, settings: Settings) -> Tools:
-        schedule = Schedule(settings.relay, random.random)
+        schedule = Schedule(settings.relay, self._around.chance.random)
         return Tools(
             store=self._store,
             deliver=self._deliver(settings),
@@ -226,15 +225,15 @@ class Outbound:
                 self._store,
                 self.directory,
                 settings.notifications,
-                clock=time.time,
+                clock=self._around.clock,
                 lifetime=settings.relay.lifetime,
                 review_after=schedule.first_review_after,
             ),
             schedule=schedule,
             limits=(*settings.destination_limit, *_limits_of(settings)),
             reroute=self._reroute,
-            clock=time.time,
-            monotonic=time.monotonic,
+            clock=self._around.clock,
+            monotonic=self._around.monotonic,
         )
 
     def _reroute(self, recipient: QueuedRecipient) -> str | None:
@@ -249,7 +248,7 @@ class Outbound:
 
     def _deliver(self, settings: Settings) -> Deliver:
         relay, planner = self.relay, self._way.planner
-        releaser = Releaser(self._store, lambda: self.directory, self.outward, time.time)
+        releaser = Releaser(self._store, lambda: self.directory, self.outward, self._around.clock)
 
         async def deliver(destination: Destination, job: Job, content: bytes) -> Attempt:
             if destination.kind is DestinationKind.LATER:
@@ -259,7 +258,9 @@ class Outbound:
                 return await relay.attempt(destination, job, content)
             place = self._local.get(gateway)
             if place is None:
-                place = self._local[gateway] = open_gateway(gateway, hostname=settings.hostname, clock=time.time)
+                place = self._local[gateway] = open_gateway(
+                    gateway, hostname=settings.hostname, clock=self._around.clock
+                )
                 self._places[gateway] = asyncio.Semaphore(gateway.concurrency)
             async with self._places[gateway]:
                 return Attempt(await place.deliver(job.message, job.recipients, content))

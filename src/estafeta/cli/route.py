@@ -98,6 +98,7 @@ async def _explain(
 ) -> Explanation:
     from estafeta.app.office import house_secret
     from estafeta.app.outbound import local_rules, make_way
+    from estafeta.app.surroundings import Surroundings
     from estafeta.cli.route_view import Explanation, Verdict
     from estafeta.routing.directory import Directory
     from estafeta.routing.routes import Expansion, Refused, ToHost
@@ -116,7 +117,7 @@ async def _explain(
     names = list(dict.fromkeys(end.destination for end in ends if isinstance(end, ToHost)))
     destinations: list[ToldDestination] = []
     if names:
-        way = make_way(settings, store)
+        way = make_way(settings, store, Surroundings())
         try:
             looked_up = [
                 _destination(settings, store, way, name, account, requires_tls=requires_tls)

@@ -174,7 +174,8 @@ class Listener:
         self._tasks.discard(task)
         self._room.taken -= 1
 
-    async def _start(self, sockets: list[socket.socket]) -> None:
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """Listen on sockets that are bound, which are the listener's from now on. Raises OSError."""
         self._sockets = sockets
         self._addresses = tuple(peer_address(one.getsockname()) for one in sockets)
         try:
@@ -183,7 +184,6 @@ class Listener:
         except BaseException:
             self.close()
             raise
-        self._watch_again()
 
     async def _serve_socket(self, kept: socket.socket) -> None:
         # The loop gets a copy: uvloop closes its own when accept() fails, and the port must survive that.
@@ -199,7 +199,8 @@ class Listener:
             raise
         self._serving.append((server, used))
 
-    def _watch_again(self) -> None:
+    def watch(self) -> None:
+        """Look now and then whether the event loop still accepts, and have it begin again where it does not."""
         self._watch = asyncio.get_running_loop().call_later(_WATCH_AFTER, self._look)
 
     def _look(self) -> None:
@@ -208,7 +209,7 @@ class Listener:
         if any(used.fileno() < 0 for _, used in self._serving):
             self._revival = asyncio.get_running_loop().create_task(self._revive())
         else:
-            self._watch_again()
+            self.watch()
 
     async def _revive(self) -> None:
         for number, (server, used) in enumerate(self._serving):
@@ -226,7 +227,7 @@ class Listener:
                 return
             self._serving[number] = self._serving.pop()
         if not self._is_closed:
-            self._watch_again()
+            self.watch()
 
     def _find_is_counted(self, ip: str) -> bool:
         address = ip_address(ip)
@@ -369,7 +370,8 @@ async def listen(
     `serve` returns or raises. Raises OSError naming address and port when they cannot be had.
     """
     listener = Listener(serve, tls, limits or ConnectionLimits(), refuse, proxies, room)
-    await listener._start(await _bound_sockets(host, port, reuse_port))
+    await listener.start(await _bound_sockets(host, port, reuse_port))
+    listener.watch()
     return listener
 
 
@@ -384,7 +386,8 @@ async def listen_unix(
     known = limits or ConnectionLimits()
     exempt = (*known.exempt_networks, ip_network(NOWHERE.ip))
     listener = Listener(serve, None, replace(known, exempt_networks=exempt), refuse)
-    await listener._start([_bound_unix(path)])
+    await listener.start([_bound_unix(path)])
+    listener.watch()
     return listener
 
 

@@ -28,7 +28,7 @@ _TOGETHER = 16
 class Readers:
     """A small pool of reader threads."""
 
-    def __init__(self, path: Path, ids: IdSource, *, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, ids: IdSource, vfs: str | None = None) -> None:
         self._inbox: SimpleQueue[Submission | None] = SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +14,11 @@ from estafeta.store.content import SPOOL_THRESHOLD, ContentStore
 from estafeta.store.engine import Engine, Row, Transaction
 from estafeta.store.errors import StoreError, os_error
 from estafeta.store.files import make_folder, open_private
-from estafeta.store.groupcommit import GroupCommit, ThreadDriver
+from estafeta.store.groupcommit import GroupCommit
 from estafeta.store.ids import IdSource
 from estafeta.store.locks import Presence, WorkerSlot, WriteLock
+from estafeta.store.machinery import Machinery, Reader, Writer
 from estafeta.store.migrations import Migration, known_migrations, migrate
-from estafeta.store.readers import Readers
 from estafeta.store.sqlite import SqliteEngine, connect, translated
 from estafeta.store.statements import Statement, Statements
 
@@ -39,7 +38,8 @@ class Store:
     def __init__(
         self,
         engine: Engine,
-        readers: Readers,
+        writer: Writer,
+        readers: Reader,
         content: ContentStore,
         ids: IdSource,
         changes: Changes,
@@ -52,7 +52,7 @@ class Store:
         self.changes = changes
         """Who watches learns of commits."""
         self._engine = engine
-        self._driver = ThreadDriver(GroupCommit(engine, monotonic=time.monotonic))
+        self._writer = writer
         self._readers = readers
         self._locks = locks
         self._is_closed = False
@@ -64,11 +64,11 @@ class Store:
         transaction only, for it may be run twice. Raises StoreError (such as DiskFull) when the commit failed:
         nothing of the change was done then.
         """
-        return await self._driver.write(change)
+        return await self._writer.write(change)
 
     def write_later(self, change: Callable[[Transaction], object]) -> None:
         """Have a change committed without waiting for it; a failure is logged. For records of what was."""
-        self._driver.write_later(change)
+        self._writer.write_later(change)
 
     async def read(self, query: Callable[[Transaction], T]) -> T:
         """Run a query on a snapshot that contains every write that resolved before. Raises StoreError."""
@@ -79,7 +79,7 @@ class Store:
         if self._is_closed:
             return
         self._is_closed = True
-        self._driver.close()
+        self._writer.close()
         self._readers.close()
         self._engine.close()
         for lock in self._locks:
@@ -95,15 +95,17 @@ def open_store(
     clock: Callable[[], float],
     large_content: int = SPOOL_THRESHOLD,
     migrations: list[Migration] | None = None,
-    vfs: str | None = None,
+    machinery: Machinery | None = None,
 ) -> Store:
     """Open the store of a data directory, making or migrating it when needed (blocks; seconds at most).
 
     `clock` gives seconds since 1970; content of more than `large_content` octets is kept as a file. Several
-    processes may have one store open. `migrations` and `vfs` (a SQLite file system) are other than the usual
-    only where faults and other versions are tried out.
+    processes may have one store open. `migrations` and `machinery` are other than the usual only where faults and
+    other versions are tried out.
     Raises NewerSchema, StoreError.
     """
+    machinery = machinery or Machinery()
+    vfs = machinery.vfs
     try:
         path = _make_files(data_directory)
         locks = data_directory / "lock"
@@ -122,7 +124,7 @@ def open_store(
         if presence.is_alone:
             _sweep(path, content, vfs)
         presence.admit_others()
-        readers = Readers(path, ids, vfs=vfs)
+        readers = machinery.reader(path, ids, vfs)
     except (apsw.Error, OSError, StoreError) as error:
         for lock in held:
             lock.close()
@@ -131,7 +133,8 @@ def open_store(
         if isinstance(error, OSError):
             raise StoreError(f"cannot open {data_directory}: {os_error(error)}") from error
         raise
-    return Store(engine, readers, content, ids, changes, held)
+    writer = machinery.writer(GroupCommit(engine, monotonic=machinery.monotonic))
+    return Store(engine, writer, readers, content, ids, changes, held)
 
 
 def _make_files(data_directory: Path) -> Path:
