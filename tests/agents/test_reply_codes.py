@@ -73,7 +73,7 @@ def is_reply(key: str, reply: str) -> bool:
     return entry.is_data or f"[{key}]" in lines[0]
 
 
-GREETINGS = ("greeting", "hello", "takes-no-mail", "too-many-connections")
+GREETINGS = ("greeting", "hello", "takes-no-mail", "too-many-connections", "overloaded")
 """Said without a status code (RFC 2034 §4), as all that stands in the place of the greeting."""
 
 
@@ -297,6 +297,20 @@ def test_a_connection_too_many(run: Any) -> None:
         await second.close()
 
     run(test, settings={"replies": OWN, "connections": ConnectionLimits(connections=1)})
+
+
+@reaches("overloaded", "busy")
+def test_a_server_with_too_much_to_do(run: Any) -> None:
+    async def test(office: Any) -> None:
+        client = await office.client()
+        office.office.room.is_shut = office.office.pressure.is_overloaded = True
+        refused = await connect("127.0.0.1", office.office.port(MX))
+        refused.set_deadline(20)
+        assert await refused.receive() == b"421 [overloaded]\r\n"
+        await refused.close()
+        assert is_reply("busy", await client.say(MAIL))
+
+    run(test, settings={"replies": OWN})
 
 
 @reaches(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from estafeta.app import new_event_loop
 from estafeta.app.crew import Commands, Crew
 from estafeta.config.settings import ProcessSettings
+from estafeta.net.inherited import OWN_VARIABLE, ListeningSockets
 
 # A process of the crew as it could be: says what happens to it, and ends as `end_with_parent` has it.
 _PROCESS = """
@@ -104,6 +106,23 @@ def test_all_are_told_to_read_the_settings_again(tmp_path: Path) -> None:
     with_crew(tmp_path, main)
 
 
+def test_one_that_is_told_before_it_listens_begins_again_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        said = Said(tmp_path / "said")
+        script = (
+            "import os, sys, time\nopen(sys.argv[1], 'a').write(f'worker {os.getpid()} began\\n')\ntime.sleep(60)\n"
+        )
+        command = [sys.executable, "-c", script, str(said.path)]
+        crew = Crew(Commands(command, []), restart_after=(60.0, 60.0))  # as one that died it would wait for that
+        await crew.fit(ProcessSettings(workers=2, indexer=False), 30.0)
+        await said.until("began", 1)
+        crew.reload()
+        assert len({process for _, process in await said.until("began", 2)}) == 2
+        await crew.stop(30.0)
+
+    asyncio.run(main())
+
+
 def test_none_outlives_the_first_process(tmp_path: Path) -> None:
     said = Said(tmp_path / "said")
     commands = f"Commands({said.command('worker')!r}, {said.command('indexer')!r})"
@@ -126,6 +145,35 @@ def test_none_outlives_the_first_process(tmp_path: Path) -> None:
             process.kill()
             await process.wait()
         assert len(await said.until("closed", 2)) == 2
+
+    asyncio.run(main())
+
+
+def test_the_sockets_of_one_that_dies_again_and_again_are_closed(tmp_path: Path) -> None:
+    """Once it keeps them for the next; then nobody shall wait in them for a process that does not come."""
+
+    async def main() -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            place = free.getsockname()
+        sockets = ListeningSockets()
+        await sockets.fit([place], processes=2)
+        (first,) = await sockets.share(2)
+        kept = os.fstat(first).st_ino
+        said = Said(tmp_path / "said")
+        # Each says which socket it was started with.
+        script = (
+            "import os, sys\n"
+            f"socket = os.fstat(int(os.environ[{OWN_VARIABLE!r}])).st_ino\n"
+            "open(sys.argv[1], 'a').write(f'worker {socket} began\\n')\n"
+        )
+        command = [sys.executable, "-c", script, str(said.path)]
+        crew = Crew(Commands(command, []), restart_after=(0.001, 0.002), sockets=sockets)
+        await crew.fit(ProcessSettings(workers=2, indexer=False), 30.0)
+        began = [number for _, number in await said.until("began", 3)]
+        assert began[:2] == [kept, kept] and began[2] != kept
+        await crew.stop(30.0)
+        sockets.close()
 
     asyncio.run(main())
 

@@ -108,6 +108,15 @@ def test_what_is_written_is_read_as_it_was(tmp_path: Path, octets: bytes) -> Non
     assert second == other
 
 
+def test_no_field_that_a_stranger_wrote_becomes_a_flag_or_takes_a_message_away(tmp_path: Path) -> None:
+    written = b"Subject: x\r\nX-Status: D\r\nX-Keywords: $Work\r\n\r\ny\r\n"
+    hidden = b"X-IMAP: 1\r\nSubject: FOLDER INTERNAL DATA\r\n\r\ny\r\n"
+    assert write_mbox(tmp_path / "mbox", [Filed(written, (), 1_000.0), Filed(hidden, (), 1_000.0)]) == 2
+    first, second = read(tmp_path / "mbox")
+    assert (first.octets, first.flags) == (b"Subject: x\r\n\r\ny\r\n", ())
+    assert second.octets == b"Subject: FOLDER INTERNAL DATA\r\n\r\ny\r\n"
+
+
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnreadableMail, match="No such file"):
         list(read(tmp_path / "nowhere"))

@@ -158,6 +158,14 @@ def test_a_message_that_was_read_from_a_file_goes_too() -> None:
     assert parsed(octets)["Subject"] == "señora" and parsed(octets)["To"] == "luis@example.net"
 
 
+def test_a_field_in_which_the_standard_library_errs_goes_as_it_came() -> None:
+    octets = b"From: a@example.org\r\nResent-Date: " + b"\xca" * 90 + b"\r\n\r\nx\r\n"
+    message = email.message_from_bytes(octets, policy=policy.default)
+    with pytest.raises(ValueError, match="surrogates"):
+        message.as_bytes(policy=policy.SMTPUTF8)
+    assert flatten(message, EVERYTHING, smtputf8=True) == (octets, True)
+
+
 def test_a_message_without_from_has_no_sender() -> None:
     message = EmailMessage()
     assert sender_of(message) is None and recipients_of(message) == []

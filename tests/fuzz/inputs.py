@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,3 +71,21 @@ class Program:
         """So many, or as many as there are."""
         self._at += count
         return self._octets[self._at - count : self._at]
+
+
+def stretched(octets: bytes, size: int) -> bytes:
+    """What stands between the first two marks (0xFE), again and again up to the size; all where there are none."""
+    parts = octets.split(b"\xfe", 2)
+    if len(parts) < 3:
+        parts = [b"", octets, b""]
+    before, unit, behind = parts
+    return before + unit * (size // len(unit) if unit else 0) + behind
+
+
+@contextmanager
+def in_time(seconds: float) -> Iterator[None]:
+    """Fails where what is done takes more time of the processor than that; says nothing while each line is traced."""
+    began = time.process_time()
+    yield
+    took = time.process_time() - began
+    assert took < seconds or sys.gettrace() is not None, f"took {took:.1f} seconds"

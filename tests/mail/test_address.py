@@ -27,6 +27,7 @@ from estafeta.mail.address import Address, AddressError, parse_domain, parse_loc
         ("ana@[x-tag:anything]", "ana", "[x-tag:anything]"),
         ("josé@españa.example", "josé", "xn--espaa-rta.example"),
         ("ana@example.org.", "ana", "example.org"),
+        ("ana@example.org\u3002", "ana", "example.org"),
         ("!#$%&'*+-/=?^_`{|}~@example.org", "!#$%&'*+-/=?^_`{|}~", "example.org"),
     ],
 )

@@ -303,6 +303,7 @@ def test_bombs_of_parts_are_told_and_cost_little() -> None:
         b"Content-Type:" + b"\r\n " * 2700,
         b"X:" + b" " * 250_000,
         b"X" * 250_000,
+        b"X: " + b"abcdefg " * 1_000_000,
         b"Content-Type" + b" " * 250_000,
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
 
@@ -69,6 +70,17 @@ def test_an_author_in_endless_comments_is_nobody() -> None:
 
 def test_a_message_id_of_another_field_is_not_taken() -> None:
     assert header_facts(b"Message-ID:\r\nSubject: <not@this>\r\n\r\n").message_id is None
+
+
+@pytest.mark.parametrize("field", [b"Message-ID: " + b"a" * 500_000, b"Message-ID:" + b"\r\n a" * 100_000])
+def test_a_field_without_end_takes_no_memory(field: bytes) -> None:
+    tracemalloc.start()
+    try:
+        assert header_facts(field + b"\r\n\r\n").message_id is None
+        assert len(fields(field + b"\r\n\r\n")) == 1
+        assert tracemalloc.get_traced_memory()[1] < 8 * len(field)
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary(max_size=200))

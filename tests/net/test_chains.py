@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.net.certificates import PEM, Certified, certify, rsa_key
 
+from estafeta.net.certificates import client_certificate
 from estafeta.net.chains import Authorities
+from estafeta.net.dane import check_tlsa
+from estafeta.net.dns import TlsaRecord
 from estafeta.net.errors import TlsError
-from estafeta.net.tls import CertificateFault, CertificateRefused, client_context, handshake_error
+from estafeta.net.tls import CertificateFault, CertificateRefused, client_context, end_point_binding, handshake_error
 
 NOW = datetime.now(UTC)
 MX = "mx.example.org"
@@ -120,6 +124,28 @@ def test_nothing_and_nonsense_are_refused(ca_file: Path) -> None:
     for chain in ([], [b"\x30\x03\x02\x01\x00"]):
         with pytest.raises(CertificateRefused):
             Authorities(ca_file).check(chain, [MX], NOW)
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"),  # a version that there is not
+        (b"\x0c\x0emx.example.org", b"\x01\x0emx.example.org"),  # a name that is no text
+        (b"\x2a\x86\x48\xce\x3d\x04\x03\x02", b"\x2a\x86\x48\xce\x3d\x04\x03\x7f"),  # a signature nobody knows
+    ],
+)
+def test_what_a_library_cannot_read_of_a_certificate_is_refused(ca_file: Path, part: bytes, other: bytes) -> None:
+    der = certify("mx.example.org", names=("mx.example.org",)).der
+    assert part in der
+    odd = der.replace(part, other)
+    with pytest.raises(CertificateRefused):
+        Authorities(ca_file).check([odd], ["mx.example.org"], NOW)
+    with pytest.raises(CertificateRefused):
+        check_tlsa([TlsaRecord(2, 0, 0, der)], [odd, odd], ["mx.example.org"], NOW)
+    with pytest.raises(CertificateRefused):
+        check_tlsa([TlsaRecord(2, 0, 0, odd)], [der], ["mx.example.org"], NOW)
+    assert client_certificate(odd).mailboxes == ()
+    assert end_point_binding(odd) in (None, sha256(odd).digest())
 
 
 def test_the_authorities_of_the_system_are_no_ones_of_a_test() -> None:

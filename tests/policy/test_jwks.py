@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -168,6 +169,13 @@ def test_keys_that_are_of_no_use_are_passed_over() -> None:
     assert found is not None and [each.name for each in found] == ["first"]
     for document in (b"", b"{}", b"[]", b'{"keys": {}}', b"[" * 50_000):
         assert signing_keys(document) is None
+
+
+def test_a_key_with_a_private_part_costs_no_more_than_another() -> None:
+    number = urlsafe_b64encode(b"\x81" * 60_000).rstrip(b"=").decode()
+    began = time.process_time()
+    signing_keys(json.dumps({"keys": [{"kty": "RSA", "n": number, "e": "AQAB", "d": "AQAB"}]}).encode())
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.rfc("7517 §5", "A new key of the issuer is fetched when a token names it.")

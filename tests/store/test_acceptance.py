@@ -50,7 +50,9 @@ def test_an_accepted_message_is_in_the_mailbox_the_queue_and_the_journal(
             assert recipient.status is QueueStatus.ACTIVE
             assert str(recipient.message.reverse_path) == "Sender@example.net"
             assert queue.read_content(tx, store.content, made.message_id) == OCTETS
-            assert journal.by_message(tx, made.message_id) == [made.entry]
+            text = tx.ids.text
+            ends = {"delivered": [[text(inbox.mailbox_id), 1]], "queued": [text(recipient.recipient_id)]}
+            assert journal.by_message(tx, made.message_id) == [replace(made.entry, facts=made.entry.facts | ends)]
             found = accounts.find(tx, account.address)
             assert found is not None and (found.used_messages, found.used_octets) == (1, message.size)
 
@@ -238,7 +240,8 @@ def test_a_mail_object_without_any_end_leaves_its_entry_only(store: Store, accep
         made = await store.read(lambda tx: acceptance(tx, content=content))
         await store.write(lambda tx: accept(tx, made))
         await store.write(lambda tx: None)  # the file goes after the commit, so before the next
-        assert await store.read(lambda tx: journal.by_message(tx, made.message_id)) == [made.entry]
+        [entry] = await store.read(lambda tx: journal.by_message(tx, made.message_id))
+        assert entry.facts == made.entry.facts | {"delivered": []}
         assert await store.read(lambda tx: tx.one(COUNT_CONTENTS)) == (0,)
         assert not store.content._path(content.file).exists()
 

@@ -61,7 +61,11 @@ def test_it_is_in_the_mailbox_and_goes_on(store: Store, acceptance: Accept, add_
         assert (onward.destination, onward.message.release_at) == ("example.com", THEN)
         assert tx.one(LEFT) == (1, 1, 1)
         [entry] = [each for each in journal.by_message(tx, released.message_id) if each.kind is EntryKind.ATTEMPT]
-        assert entry.facts == {"ended": "released"}
+        assert entry.facts == {
+            "ended": "released",
+            "delivered": [[tx.ids.text(released.deliveries[0].mailbox_id), 1]],
+            "queued": [tx.ids.text(onward.recipient_id)],
+        }
         queue.remove(tx, onward.recipient_id)
         assert tx.one(LEFT) == (0, 0, 1)  # the mailbox has the content still
         assert destinations.find(tx, LATER) is None

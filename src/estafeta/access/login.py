@@ -5,21 +5,37 @@ One `Logins` belongs to one connection. Which words the client is answered with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from estafeta.mail.address import Address
+from estafeta.net import narrator
 from estafeta.net.stream import Stream
 from estafeta.policy.login import Authenticator, LoginAccepted, LoginRefused
 from estafeta.wire import sasl
+
+Say = Callable[[str, Mapping[str, object]], None]
+"""Takes a line of the log: what happened, and its facts."""
 
 
 class Logins:
     """The logins of one connection."""
 
-    __slots__ = ("_authenticator", "_certified", "_mechanism", "_nonce", "_stream", "failures", "mechanism_name")
+    __slots__ = (
+        "_authenticator",
+        "_certified",
+        "_mechanism",
+        "_nonce",
+        "_say",
+        "_stream",
+        "failures",
+        "mechanism_name",
+    )
 
-    def __init__(self, authenticator: Authenticator, nonce: Callable[[], str], stream: Stream) -> None:
-        """`nonce` gives printable ASCII without comma, new and not to be guessed each time."""
+    def __init__(
+        self, authenticator: Authenticator, nonce: Callable[[], str], stream: Stream, say: Say | None = None
+    ) -> None:
+        """`nonce` gives printable ASCII without comma, new and not to be guessed each time; `say` takes lines."""
+        self._say = say
         self._authenticator = authenticator
         self._nonce = nonce
         self._stream = stream
@@ -78,7 +94,18 @@ class Logins:
         result = await self._authenticator.resolve(mechanism.step(response), mechanism, self._stream.peer.ip)
         if not isinstance(result, sasl.Challenge):
             self._mechanism = None
+            if self._say is not None:
+                self._tell(self._say, result)
         return result
+
+    def _tell(self, say: Say, result: LoginAccepted | LoginRefused) -> None:
+        """A line of the log; of what the client sent the name alone."""
+        told = {**narrator.facts(), "mechanism": self.mechanism_name}
+        if isinstance(result, LoginAccepted):
+            say("login accepted", told | {"account": result.account.address})
+        else:
+            detail = {"detail": result.explanation} if result.explanation else {}
+            say("login refused", told | {"subject": result.identity, "reason": result.reason.value} | detail)
 
     def give_up(self) -> None:
         """The client has given the exchange up."""

@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
 
-from estafeta.access.login import Logins
+from estafeta.access.login import Logins, Say
 from estafeta.access.maildrop import MaildropInUse, MaildropLocks, OpenMaildrop, open_maildrop
+from estafeta.access.tally import AccessTally
 from estafeta.mail.address import Address
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
+from estafeta.net.narrator import speak_of
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.policy.login import Authenticator, LoginAccepted, LoginRefused, RefusalReason
 from estafeta.store import journal
-from estafeta.store.errors import NotFound, StoreError
+from estafeta.store.errors import Damaged, NotFound, StoreError
 from estafeta.store.records import Account, EntryKind, Instant, JournalEntry, SessionId
 from estafeta.store.store import Store
 from estafeta.wire import sasl
@@ -38,6 +40,9 @@ _PIECE = 64 * 1024
 
 TOO_MANY_CONNECTIONS = b"-ERR [SYS/TEMP] too many connections, try again later\r\n"
 """What a client over a listener's limits is told."""
+
+OVERLOADED = b"-ERR [SYS/TEMP] too busy for new connections, try again later\r\n"
+"""What a client is told who comes while new connections are refused."""
 
 _REFUSED = ("authentication failed", Code.AUTH)
 _REFUSALS = {
@@ -120,6 +125,12 @@ class Pop3Environment:
     clock: Callable[[], float]
     nonce: Callable[[], str]
     """For SCRAM: printable ASCII without comma, new and not to be guessed each time."""
+    tally: AccessTally = field(default_factory=AccessTally)
+    """Where sessions count."""
+    say: Say | None = None
+    """The log's lines of logins; None where there are none."""
+    say_of_sessions: Say | None = None
+    """Those of sessions that have ended."""
 
 
 class Pop3Service:
@@ -185,7 +196,7 @@ class Pop3Session:
         self._listener = listener
         self._tls = tls
         self._stream = stream
-        self._logins = Logins(environment.authenticator, environment.nonce, stream)
+        self._logins = Logins(environment.authenticator, environment.nonce, stream, environment.say)
         self._engine = self._make_engine()
         self._maildrop: OpenMaildrop | None = None
         self._retrieved = 0
@@ -197,7 +208,8 @@ class Pop3Session:
     def _make_engine(self) -> ServerEngine:
         settings = self.settings
         limits = Limits(settings.command_line, settings.auth_line, settings.faults)
-        return ServerEngine(self._offer(), is_secure=self._stream.tls is not None, limits=limits)
+        replies = self.environment.tally.pop3_replies
+        return ServerEngine(self._offer(), is_secure=self._stream.tls is not None, limits=limits, replies=replies)
 
     def _offer(self) -> Offer:
         """What the client is offered now; no password where others could read it (RFC 8314 §3)."""
@@ -211,6 +223,7 @@ class Pop3Session:
 
     async def run(self) -> None:
         """From the greeting to the end, whatever the end is."""
+        speak_of(self)
         try:
             await self._converse()
         except DeadlinePassed:
@@ -225,7 +238,7 @@ class Pop3Session:
             raise
         except Exception:
             incident = self._id_text
-            _log.exception("session failed", incident=incident, protocol="pop3", peer=str(self._stream.peer))
+            _log.exception("session failed", incident=incident)
             self._end_with(f"internal error {incident}, try again later", Ended.FAILED)
         finally:
             if self._maildrop is not None:
@@ -284,6 +297,18 @@ class Pop3Session:
         self._engine.fail(text)
         with suppress(NetError):
             self._stream.send(self._engine.take())
+
+    def log_facts(self) -> dict[str, object]:
+        """Whom lines of the log are about that are written in this session."""
+        facts: dict[str, object] = {
+            "session": self._id_text,
+            "protocol": "pop3",
+            "listener": self._listener,
+            "peer": str(self._stream.peer),
+        }
+        if self.account is not None:
+            facts["account"] = str(self.account)
+        return facts
 
     @property
     def _id_text(self) -> str:
@@ -350,6 +375,10 @@ class Pop3Session:
             # RFC 2449 §8.1.2: the client waits and tries again, and does not ask for another password.
             self._refuse_login("another session has this maildrop open", Code.IN_USE, "in-use")
             return
+        except Damaged as error:
+            _log.error("maildrop not opened", incident=self._id_text, reason=str(error))
+            self._engine.refuse(f"not possible now (incident {self._id_text}), try again later", Code.SYS_TEMP)
+            return
         self._engine.logged_in(self._maildrop.entries)
 
     async def _retrieve(self, number: int, lines: int | None) -> None:
@@ -359,6 +388,10 @@ class Pop3Session:
             octets = await maildrop.read(number)
         except NotFound:
             engine.refuse("message was removed by another access")
+            return
+        except Damaged as error:
+            _log.error("message not read", incident=self._id_text, reason=str(error))
+            engine.refuse(f"not possible now (incident {self._id_text}), try again later", Code.SYS_TEMP)
             return
         is_strict = self.settings.undeclared_utf8 is UndeclaredUtf8.REFUSE and not engine.is_utf8
         if is_strict and not octets[: end_of_header(octets)].isascii():
@@ -388,7 +421,7 @@ class Pop3Session:
                 await self._maildrop.mark_seen(self._seen.difference(deleted))
             await self._maildrop.remove(deleted)
         except StoreError as error:
-            _log.error("messages not removed", session=self._id_text, reason=str(error))
+            _log.error("messages not removed", reason=str(error))
             self._engine.farewell(removed=False)
             return
         # RFC 1939 §6: the lock goes before the answer, so that the client may come back at once.
@@ -411,9 +444,12 @@ class Pop3Session:
         facts["deleted"] = self._maildrop.removed if self._maildrop is not None else 0
         facts["ended"] = self._ended.value
         facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
+        self.environment.tally.sessions["pop3", self._ended.value] += 1
+        if self.environment.say_of_sessions is not None:
+            self.environment.say_of_sessions("session ended", {"session": self.session_id} | facts)
         keys = (str(self.account).lower(),) if self.account is not None else ()
         entry = JournalEntry(EntryKind.SESSION, Instant(self.started_at), self.session_id, None, facts, keys)
         try:
             await self.environment.store.write(lambda tx: journal.record(tx, entry))
         except StoreError as error:
-            _log.error("session not recorded", session=self._id_text, reason=str(error))
+            _log.error("session not recorded", reason=str(error))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from estafeta.agents import lines
 from estafeta.agents.chronicle import Decision, Reason, Verdict
 from estafeta.agents.draft import Draft, IncomingContent, RoutedRecipient
 from estafeta.agents.envelopes import Addressed, Addressing
@@ -62,8 +63,12 @@ async def accept(peer: Peer, draft: Draft, event: EndOfData) -> AcceptanceOutcom
         facts = incoming.end()  # what was held until now is written here, so the disk is asked once more
         outcome = so_far(incoming) or await _refusal(peer, draft, event, facts) or await _commit(peer, draft, facts)
     if not outcome.is_accepted:
-        at = peer.environment.clock()
-        draft.decisions.add(Decision(at, "data", "", outcome.reply, outcome.reason, outcome.detail))
+        environment, reply, reason = peer.environment, outcome.reply, outcome.reason
+        draft.decisions.add(Decision(environment.clock(), "data", "", reply, reason, outcome.detail))
+        environment.tally.decided(reply, reason)
+        if environment.say is not None:
+            told = lines.decided(peer, draft, "data", "", reply, reason, outcome.detail)
+            environment.say("message refused", told)
     return outcome
 
 
@@ -165,6 +170,8 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
             return AcceptanceOutcome(contents.LOOP, Reason.LOOP, detail)
         prepared = _acceptance(peer, draft, facts, content, addressed)
         notices = await _notices(peer, draft, content)
+        if notices:
+            prepared.entry.facts["notifications"] = [environment.store.ids.text(each.message_id) for each in notices]
         try:
             await environment.store.write(partial(_take, prepared=prepared, notices=notices))
         except asyncio.CancelledError:  # the session is cut, but the commit goes its way
@@ -181,6 +188,10 @@ async def _offer(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content,
         else:
             if addressed.queued:
                 environment.outward.dispatcher.accepted(addressed.queued, content.octets)
+            seconds = environment.clock() - prepared.accepted_at
+            environment.tally.took(peer.listener.role, draft.recipients, content.size, seconds)
+            if environment.say is not None:
+                environment.say("message accepted", lines.accepted(peer, draft, content.size, seconds))
             return AcceptanceOutcome(contents.ACCEPTED.with_(queue_id=draft.queue_id), Reason.ROUTED)
     return AcceptanceOutcome(contents.CHANGED, Reason.DIRECTORY_CHANGED)
 
@@ -268,6 +279,8 @@ def _acceptance(peer: Peer, draft: Draft, facts: HeaderFacts, content: Content, 
     told["ended"] = "accepted"
     if field is not None:
         told["message_id_field"] = field
+    if addressed.loops:
+        told["loops"] = [str(each) for each in addressed.loops]
     keys = {str(draft.sender.reverse_path).lower(), *draft.refused_paths}
     for recipient in draft.recipients:
         keys.add(str(recipient.forward_path).lower())

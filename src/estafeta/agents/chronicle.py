@@ -56,6 +56,7 @@ class Reason(StrEnum):
     OVER_QUOTA = "over-quota"
     STORE_FAILED = "store-failed"
     DISK_FULL = "disk-full"
+    OVERLOADED = "overloaded"
     DIRECTORY_CHANGED = "directory-changed"
     PROTOCOL = "protocol"
     CLOSING = "closing"
@@ -111,12 +112,13 @@ class Decisions:
         self._kept: list[Decision] = []
         self._left_out = 0
 
-    def add(self, decision: Decision) -> None:
-        """Keep it, or count it."""
+    def add(self, decision: Decision) -> bool:
+        """Keep it, or count it; gives whether it is kept."""
         if len(self._kept) < MAX_DECISIONS:
             self._kept.append(decision)
-        else:
-            self._left_out += 1
+            return True
+        self._left_out += 1
+        return False
 
     def __bool__(self) -> bool:
         return bool(self._kept)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from estafeta.agents.envelopes import Outward
+from estafeta.agents.lines import Say
 from estafeta.agents.live.screens import Screens
 from estafeta.agents.ondemand import OnDemand
+from estafeta.agents.pressure import Pressure
 from estafeta.agents.promises import PromiseSettings, holding
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
+from estafeta.agents.tally import ReceptionTally
 from estafeta.mail.wording import Wording
 from estafeta.net.address import IpNetwork, PeerAddress
 from estafeta.net.dns import Resolver
@@ -65,6 +68,14 @@ class Environment:
     """None where nothing is shown on screens."""
     promises: PromiseSettings = field(default_factory=PromiseSettings)
     """What clients may ask of time and order."""
+    pressure: Pressure = field(default_factory=Pressure)
+    """What the machine can still take."""
+    tally: ReceptionTally = field(default_factory=ReceptionTally)
+    """Where sessions count."""
+    say: Say | None = None
+    """The log's lines of messages; None where there are none."""
+    say_of_sessions: Say | None = None
+    """Those of sessions that have ended."""
 
 
 @dataclass(frozen=True, slots=True)

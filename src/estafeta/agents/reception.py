@@ -50,6 +50,11 @@ class Reception:
         reply, wording = connections.TOO_MANY_CONNECTIONS, self.environment.wording
         return (reply if wording is None else wording.of(reply)).encode(with_status=False)
 
+    def busy(self) -> bytes:
+        """What a client is told who comes while new connections are refused."""
+        reply, wording = connections.OVERLOADED, self.environment.wording
+        return (reply if wording is None else wording.of(reply)).encode(with_status=False)
+
     def _tell_closing(self) -> bool:
         return self.is_closing
 

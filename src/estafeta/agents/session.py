@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from estafeta.agents import burl, logging_in, ondemand, speaking, transaction
+from estafeta.agents import burl, lines, logging_in, ondemand, speaking, transaction
 from estafeta.agents.chronicle import Decision, Decisions, Reason
 from estafeta.agents.draft import Draft
 from estafeta.agents.environment import Environment, ListenerFacts
@@ -26,6 +26,7 @@ from estafeta.mail.address import Address
 from estafeta.mail.catalogue import clients, connections, lookups
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
+from estafeta.net.narrator import speak_of
 from estafeta.net.stream import Stream
 from estafeta.store import journal
 from estafeta.store.records import EntryKind, Instant, JournalEntry
@@ -58,7 +59,7 @@ class Session:
         self.is_closing = is_closing
         """Whether the server is closing."""
         self.started_at = environment.clock()
-        self.engine = ServerEngine(options, is_secure=stream.tls is not None)
+        self.engine = ServerEngine(options, is_secure=stream.tls is not None, replies=environment.tally.replies)
         self.peer = Peer(environment, listener, stream, self.engine)
         self.draft: Draft | None = None
         self.decisions = Decisions()
@@ -82,6 +83,7 @@ class Session:
 
     async def run(self) -> None:
         """From the greeting to the end, whatever the end is."""
+        speak_of(self)
         try:
             await self._converse()
         except DeadlinePassed:
@@ -93,7 +95,7 @@ class Session:
             raise
         except Exception:
             incident = token_hex(4)
-            log.exception("session failed", incident=incident, session=self._id_text)
+            log.exception("session failed", incident=incident)
             self._end_with(connections.FAILURE.with_(incident=incident), Reason.STORE_FAILED)
         finally:
             self.drop_draft()
@@ -169,9 +171,18 @@ class Session:
 
     # Small things.
 
-    @property
-    def _id_text(self) -> str:
-        return self.environment.store.ids.text(self.peer.session_id)
+    def log_facts(self) -> dict[str, object]:
+        """Whom lines of the log are about that are written in this session."""
+        facts: dict[str, object] = {
+            "session": self.environment.store.ids.text(self.peer.session_id),
+            "listener": self.listener.name,
+            "peer": str(self.stream.peer),
+        }
+        if self.peer.account is not None:
+            facts["account"] = str(self.peer.account)
+        if self.draft is not None:
+            facts["message"] = self.draft.queue_id
+        return facts
 
     def decide(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
         """Answer the pending event and keep the decision."""
@@ -180,8 +191,14 @@ class Session:
 
     def note(self, stage: str, subject: str, reply: Reply, reason: Reason, detail: str = "") -> None:
         """Keep a decision that answers no event."""
-        decision = Decision(self.environment.clock(), stage, subject, reply, reason, detail)
-        (self.draft.decisions if self.draft is not None else self.decisions).add(decision)
+        environment, draft = self.environment, self.draft
+        decision = Decision(environment.clock(), stage, subject, reply, reason, detail)
+        environment.tally.decided(reply, reason)
+        is_kept = (draft.decisions if draft is not None else self.decisions).add(decision)
+        if environment.say is not None and is_kept:
+            event = _LINES.get(stage) if not reply.is_positive else "login accepted" if stage == "auth" else None
+            if event is not None:
+                environment.say(event, lines.decided(self.peer, draft, stage, subject, reply, reason, detail))
 
     def end(self, how: str) -> None:
         """Read no more; what was answered still goes out."""
@@ -255,6 +272,9 @@ class Session:
         if self.handed_over:
             facts["handed_over"] = self.handed_over
         facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
+        self.environment.tally.sessions[str(facts["protocol"]), self.ended] += 1
+        if self.environment.say_of_sessions is not None:
+            self.environment.say_of_sessions("session ended", {"session": self.peer.session_id} | facts)
         self.decisions.add_to(facts)
         keys = (str(self.peer.account).lower(),) if self.peer.account is not None else ()
         self._record(JournalEntry(EntryKind.SESSION, Instant(self.started_at), self.peer.session_id, None, facts, keys))
@@ -262,6 +282,19 @@ class Session:
     def _record(self, entry: JournalEntry) -> None:
         self.environment.store.write_later(lambda tx: journal.record(tx, entry))
 
+
+_LINES = {
+    "connect": "connection refused",
+    "mail": "sender refused",
+    "rcpt": "recipient refused",
+    "data": "message refused",
+    "bdat": "message refused",
+    "burl": "message refused",
+    "auth": "login refused",
+    "starttls": "TLS failed",
+    "xclient": "client not changed",
+}
+"""What the log says of decisions that are no positive replies, by their stage; of faulty commands it says nothing."""
 
 Handler = Callable[[Session, Any], Awaitable[None]]
 

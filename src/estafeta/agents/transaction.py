@@ -40,7 +40,7 @@ DNS_AFTER = 3.0
 async def on_mail(session: Session, event: events.Mail) -> None:
     """Who may send here, and as whom (RFC 5321 §4.1.1.2)."""
     reverse_path = event.sender.reverse_path
-    refusal = _mail_refusal(session)
+    refusal = _mail_refusal(session) or session.environment.pressure.refusal(event.sender.size)
     if refusal is None and session.peer.account is not None:
         refusal = await _identity_refusal(session, session.peer.account, reverse_path.address)
     if refusal is None and event.sender.solicit:

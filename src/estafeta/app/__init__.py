@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from estafeta.app.crew import Commands
 from estafeta.app.indexing import index_behind, index_now
-from estafeta.app.office import ListenFailed, PostOffice, environment, new_event_loop, run, tidy_journal
+from estafeta.app.office import ListenFailed, PostOffice, environment, new_event_loop, tidy_journal
+from estafeta.app.serving import run
 
 __all__ = [
     "Commands",

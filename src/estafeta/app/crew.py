@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from estafeta.app.privileges import HeldKey
 from estafeta.config.settings import ProcessSettings
+from estafeta.net.inherited import OWN_VARIABLE, ListeningSockets
 
 _log = structlog.get_logger("estafeta.app.crew")
 
@@ -35,22 +37,37 @@ class Commands:
 
 
 class Crew:
-    """The other processes; `fit` starts and ends them, `stop` ends them all."""
+    """The other processes; `fit` starts and ends them, `stop` ends them all.
 
-    def __init__(self, commands: Commands, *, restart_after: tuple[float, float] = RESTART_AFTER) -> None:
+    Workers get their share of the `sockets`, and the `key`, so that they can serve without the rights of root.
+    """
+
+    def __init__(
+        self,
+        commands: Commands,
+        *,
+        restart_after: tuple[float, float] = RESTART_AFTER,
+        sockets: ListeningSockets | None = None,
+        key: HeldKey | None = None,
+    ) -> None:
         self._commands = commands
+        self._sockets = sockets
+        self._key = key
         self._restart_after = restart_after
         self._members: dict[str, _Member] = {}
 
     async def fit(self, settings: ProcessSettings, seconds: float) -> None:
         """Have as many as the settings say; those that are too many get `seconds` to end."""
-        wanted = {f"worker {number}": self._commands.worker for number in range(2, settings.workers + 1)}
+        wanted = {
+            f"worker {number}": _Start(self._commands.worker, self._key, self._sockets, number)
+            for number in range(2, settings.workers + 1)
+        }
         if settings.indexer:
-            wanted["indexer"] = self._commands.indexer
+            wanted["indexer"] = _Start(self._commands.indexer)
         surplus = [self._members.pop(name) for name in [*self._members] if name not in wanted]
-        for name, command in wanted.items():
+        for name, start in wanted.items():
             if name not in self._members:
-                self._members[name] = _Member(name, command, self._restart_after)
+                self._members[name] = _Member(name, start, self._restart_after)
         await asyncio.gather(*(member.stop(seconds) for member in surplus))
 
     def reload(self) -> None:
@@ -65,13 +82,43 @@ class Crew:
         await asyncio.gather(*(member.stop(seconds) for member in members))
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """How a process is started, and what it is handed."""
+
+    command: Sequence[str]
+    key: HeldKey | None = None
+    sockets: ListeningSockets | None = None
+    number: int = 0
+    """Which of the processes that serve it is."""
+
+    async def begin(self) -> asyncio.subprocess.Process:
+        """Start it. Raises OSError."""
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        descriptors: list[int] = []
+        if self.sockets is not None:
+            descriptors += await self.sockets.share(self.number)
+            environment[OWN_VARIABLE] = ",".join(map(str, descriptors))
+        if self.key is not None:
+            descriptors.append(self.key.descriptor)
+            environment |= self.key.variable
+        return await asyncio.create_subprocess_exec(
+            *self.command, stdin=asyncio.subprocess.PIPE, env=environment, pass_fds=descriptors
+        )
+
+    def give_up(self) -> None:
+        """It dies again and again: others accept what comes to its ports meanwhile."""
+        if self.sockets is not None:
+            self.sockets.give_up(self.number)
+
+
 class _Member:
     """One process, started again whenever it ends by itself."""
 
-    def __init__(self, name: str, command: Sequence[str], restart_after: tuple[float, float]) -> None:
+    def __init__(self, name: str, start: _Start, restart_after: tuple[float, float]) -> None:
         self._name = name
         self._first_pause, self._longest_pause = restart_after
-        self._command = command
+        self._start = start
         self._process: asyncio.subprocess.Process | None = None
         self._is_stopping = False
         self._task = asyncio.get_running_loop().create_task(self._keep())
@@ -82,16 +129,21 @@ class _Member:
         while not self._is_stopping:
             began = loop.time()
             try:
-                self._process = await asyncio.create_subprocess_exec(*self._command, stdin=asyncio.subprocess.PIPE)
+                self._process = await self._start.begin()
                 code = await self._process.wait()
             except OSError as error:
+                code = 0
                 reason = error.strerror or str(error)
             else:
                 reason = f"exit code {code}" if code >= 0 else f"signal {-code}"
             if self._is_stopping:
                 return
+            if code == -signal.SIGHUP:
+                continue  # told to read the settings again before it could listen: now it reads them
             if loop.time() - began > STEADY_AFTER:
                 pause = self._first_pause
+            elif pause != self._first_pause:
+                self._start.give_up()
             _log.error("a process of the server has ended", process=self._name, reason=reason, again_after=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._longest_pause)

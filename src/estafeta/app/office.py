@@ -1,18 +1,16 @@
 """The composition root: settings become wired objects that run, re-read, drain and stop.
 
-`PostOffice` is the whole server inside a running event loop; `run` is it as a process, with its signals.
+`PostOffice` is the whole server inside a running event loop; as a process, with its signals, it is in `serving.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -29,18 +27,22 @@ from estafeta.access.indexing import Indexing
 from estafeta.access.maildrop import MaildropLocks
 from estafeta.access.pop3 import Pop3Environment, Pop3Service
 from estafeta.agents.environment import Environment, ListenerFacts, Role
+from estafeta.agents.lines import Say
 from estafeta.agents.live.screens import Screens
+from estafeta.agents.pressure import Pressure
 from estafeta.agents.reception import Reception
-from estafeta.app.crew import Commands, Crew, end_with_parent
+from estafeta.app.monitoring.health import State
+from estafeta.app.monitoring.lines import Lines
+from estafeta.app.monitoring.monitor import Monitor
+from estafeta.app.monitoring.tallies import Served, Tallies
 from estafeta.app.outbound import Outbound
 from estafeta.app.surroundings import Surroundings
 from estafeta.app.tokens import token_checker
-from estafeta.config.faults import SettingsError
-from estafeta.config.settings import JournalSettings, LineEnds, Listen, ListenerKind, Settings
+from estafeta.app.upkeep import fill_digests
+from estafeta.config.settings import JournalSettings, LineEnds, Listen, ListenerKind, MonitoringSettings, Settings
 from estafeta.mail.wording import Wording
 from estafeta.net.bell import BELLS, ring
-from estafeta.net.errors import TlsError
-from estafeta.net.files import connections_within, raise_file_limit
+from estafeta.net.files import connections_within
 from estafeta.net.listener import Listener, Room
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
@@ -85,16 +87,11 @@ PERSONAL_FACTS = (
 )
 """What redaction blanks in the journal."""
 
-RELOAD_SIGNAL = signal.SIGHUP
-
-CREW_GRACE = 10.0
-"""Seconds that the other processes may take longer than their drain before they are killed."""
-
 
 class ListenFailed(Exception):
     """A port cannot be had."""
 
-    def __init__(self, listen: Listen, error: OSError) -> None:
+    def __init__(self, listen: Listen | MonitoringSettings, error: OSError) -> None:
         super().__init__(f"cannot listen on {listen.name}: {error.strerror or error}")
         self.listen = listen
         self.error = error
@@ -107,12 +104,29 @@ class _Open:
     listen: Listen
     listener: Listener
 
+    @property
+    def name(self) -> str:
+        """As the journal names it."""
+        return self.listen.name
+
 
 class PostOffice:
     """The server. `start` and `stop` it inside a running event loop; it handles no signals."""
 
-    def __init__(self, settings: Settings, *, is_first: bool = True, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        is_first: bool = True,
+        surroundings: Surroundings | None = None,
+        lines: Lines | None = None,
+    ) -> None:
+        """`lines` take what the log says of messages."""
         self.settings = settings
+        self.tallies = Tallies()
+        """What is counted here."""
+        self.state = State.STARTING
+        self._lines = lines
         self._around = surroundings or Surroundings()
         self._is_first = is_first
         """Of the processes that serve; it alone does the upkeep."""
@@ -130,10 +144,15 @@ class PostOffice:
         self._guard: LoginGuard | None = None
         self.screens = Screens(settings.data, settings.live, self._around.clock)
         """The door to people who are there, for sessions that are attached to it."""
-        self._room = Room(connections_within())
+        self.room = Room(connections_within())
+        """What all listeners take together."""
+        self.pressure = Pressure()
+        """What the machine can still take; whoever measures it writes it there."""
         self._open: list[_Open] = []
         self._leaving: list[Listener] = []
         self._upkeep: asyncio.Task[None] | None = None
+        self.monitor = Monitor(self, is_first=is_first, clock=self._around.clock, monotonic=self._around.monotonic)
+        """What tells of it."""
 
     @property
     def store(self) -> Store:
@@ -141,6 +160,26 @@ class PostOffice:
         if self._store is None:
             raise RuntimeError("the post office is not open")
         return self._store
+
+    @property
+    def in_memory(self) -> int:
+        """Queued recipients that are in memory."""
+        return self._outbound.dispatcher.in_memory if self._outbound is not None else 0
+
+    @property
+    def open_store(self) -> Store | None:
+        """The store, while it is open."""
+        return self._store
+
+    @property
+    def served(self) -> Sequence[Served]:
+        """The listeners that are open."""
+        return self._open
+
+    @property
+    def certificate_ends_at(self) -> float | None:
+        """When the certificate that is shown ends, in seconds since 1970; None where there is none."""
+        return None if self._tls is None else self._tls.not_after.timestamp()
 
     def port(self, kind: ListenerKind) -> int:
         """The port of the first listener of this kind; for settings that say 0."""
@@ -159,6 +198,7 @@ class PostOffice:
         """Open the store and every listener. Raises ListenFailed, StoreError, TlsError, and leaves nothing open."""
         settings = self.settings
         try:
+            await self._monitor_by(self.monitor.start)
             if settings.tls is not None:
                 self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
             self._store = await asyncio.to_thread(
@@ -173,15 +213,13 @@ class PostOffice:
             await self._outbound.start()
             self._fit_connections()
             for wanted in settings.listen:
-                if self._is_first and self._shares_ports:
-                    await self._listen(wanted, alone=True)  # that nobody else has the port would not be seen else
-                    self._open.pop().listener.close()
                 await self._listen(wanted)
         except BaseException:
             await self.stop()
             raise
         if self._is_first:
             self._upkeep = asyncio.create_task(self._keep_up())
+        self.state = State.SERVING
         log.info("serving", hostname=settings.hostname, listeners=[each.listen.name for each in self._open])
 
     def _wire(self) -> None:
@@ -189,16 +227,25 @@ class PostOffice:
         settings, store, around = self.settings, self.store, self._around
         secret = house_secret(settings.data)
         if self._outbound is None:
-            self._outbound = Outbound(settings, store, secret, around)
+            self._outbound = Outbound(settings, store, secret, around, tallies=self.tallies, say=self._say)
         else:
-            self._outbound.replace(settings)
+            self._outbound.replace(settings, self._say)
         if self._guard is None or self._guard.settings != settings.login:
             self._guard = LoginGuard(settings.login, around.monotonic)
         tokens = token_checker(settings.oauth, self._outbound.resolver, around)
-        authenticator = Authenticator(store, self._guard, secret=secret, sleep=asyncio.sleep, tokens=tokens)
+        authenticator = Authenticator(
+            store, self._guard, secret=secret, sleep=asyncio.sleep, tokens=tokens, tally=self.tallies.logins
+        )
         self.screens.settings = settings.live
         screens = self.screens if settings.live.enabled else None
-        environment = _environment(settings, store, self._outbound, authenticator, around, screens)
+        say_of_sessions = None if self._lines is None else self._lines.say_of_sessions
+        environment = replace(
+            _environment(settings, store, self._outbound, authenticator, around, screens),
+            tally=self.tallies.reception,
+            say=self._say,
+            say_of_sessions=say_of_sessions,
+            pressure=self.pressure,
+        )
         pop3_environment = Pop3Environment(
             hostname=settings.hostname,
             store=store,
@@ -207,6 +254,9 @@ class PostOffice:
             settings=settings.pop3,
             clock=around.clock,
             nonce=around.nonce,
+            tally=self.tallies.access,
+            say=self._say,
+            say_of_sessions=say_of_sessions,
         )
         if self._snapshots is None or self._indexing is None:
             self._snapshots = Snapshots(store)
@@ -222,6 +272,9 @@ class PostOffice:
             settings=settings.imap,
             clock=around.clock,
             nonce=around.nonce,
+            tally=self.tallies.access,
+            say=self._say,
+            say_of_sessions=say_of_sessions,
         )
         if self._reception is None or self._pop3 is None or self._imap is None:
             self._reception, self._pop3 = Reception(environment), Pop3Service(pop3_environment)
@@ -231,14 +284,24 @@ class PostOffice:
             self._pop3.replace(pop3_environment)
             self._imap.replace(imap_environment)
 
+    @property
+    def _say(self) -> Say | None:
+        return None if self._lines is None else self._lines.say
+
+    async def _monitor_by(self, begin: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await begin()
+        except OSError as error:
+            raise ListenFailed(self.settings.monitoring, error) from error
+
     def _fit_connections(self) -> None:
         """Say so where there are fewer files than connections could be; clients too many are told to come again."""
         asked = self.settings.connections.connections * len(self.settings.listen)
-        if asked > self._room.most:
+        if asked > self.room.most:
             log.warning(
                 "open files are too few for all connections that the settings allow",
                 connections=asked,
-                served=self._room.most,
+                served=self.room.most,
                 remedy="raise the limit (LimitNOFILE= of the service, ulimit -n), or lower connections.connections",
             )
 
@@ -246,7 +309,7 @@ class PostOffice:
     def _shares_ports(self) -> bool:
         return self.settings.processes.workers > 1
 
-    async def _listen(self, wanted: Listen, *, alone: bool = False) -> None:
+    async def _listen(self, wanted: Listen) -> None:
         serve, refuse = self._server(wanted)
         try:
             listener = await self._around.listen(
@@ -256,12 +319,14 @@ class PostOffice:
                 tls=self._tls_of(wanted) if wanted.kind.implicit_tls else None,
                 limits=self.settings.connections,
                 refuse=refuse,
-                reuse_port=self._shares_ports and not alone,
+                reuse_port=self._shares_ports,
                 proxies=wanted.proxy_protocol,
-                room=self._room,
+                room=self.room,
             )
         except OSError as error:
             raise ListenFailed(wanted, error) from error
+        listener.tally = self.tallies.listener(wanted.name)
+        listener.shut = self._busy(wanted.kind)
         self._open.append(_Open(wanted, listener))
 
     def _tls_of(self, wanted: Listen) -> ServerTls | None:
@@ -286,6 +351,13 @@ class PostOffice:
         serve = self._reception.server(facts)
         return serve, self._reception.refusal()
 
+    def _busy(self, kind: ListenerKind) -> bytes:
+        """What a client is told who comes while the room is shut."""
+        assert self._reception is not None
+        if kind in (ListenerKind.IMAP, ListenerKind.IMAPS):
+            return imap_server.OVERLOADED
+        return pop3_server.OVERLOADED if kind.gives_mail else self._reception.busy()
+
     # Re-reading.
 
     async def reload(self, settings: Settings) -> None:
@@ -293,20 +365,21 @@ class PostOffice:
 
         The data directory stays what it is. Raises TlsError or ListenFailed; what could be done is done then.
         """
-        before, self.settings = self.settings, settings.model_copy(update={"data": self.settings.data})
+        before = self.settings
         if settings.tls == before.tls:
             for tls in (self._tls, self._asking_tls):
                 if tls is not None:
                     tls.reload()
         else:
-            self._tls, self._asking_tls = None, None
-            if settings.tls is not None:
-                self._tls, self._asking_tls = _server_tls(settings), _asking_tls(settings)
+            asking = _asking_tls(settings)
+            self._tls, self._asking_tls = None if settings.tls is None else _server_tls(settings), asking
+        self.settings = settings.model_copy(update={"data": before.data})
+        if self._lines is not None:
+            self._lines.replace(settings.log)
         self._wire()
         self._fit_connections()
         refusal = [
-            (each.connections, each.smtp.language, each.replies, each.processes.workers > 1)
-            for each in (before, settings)
+            (each.connections, each.smtp.language, each.replies, each.processes.workers) for each in (before, settings)
         ]
         kept = [] if settings.tls != before.tls or refusal[0] != refusal[1] else settings.listen
         for each in [each for each in self._open if each.listen not in kept]:
@@ -314,15 +387,26 @@ class PostOffice:
             self._open.remove(each)
             self._leaving.append(each.listener)
         served = [each.listen for each in self._open]
+        failed: ListenFailed | None = None
         for wanted in settings.listen:
             if wanted not in served:
-                await self._listen(wanted)
+                try:
+                    await self._listen(wanted)
+                except ListenFailed as error:
+                    failed = failed or error
+        try:
+            await self._monitor_by(self.monitor.replace)
+        except ListenFailed as error:
+            failed = failed or error
         log.info("settings read again", listeners=[each.listen.name for each in self._open])
+        if failed is not None:
+            raise failed
 
     # Closing.
 
     async def stop(self) -> None:
         """Take no new mail, let sessions finish what they are sending, close the store."""
+        self.state = State.STOPPING
         if self._upkeep is not None:
             self._upkeep.cancel()
             with suppress(asyncio.CancelledError):
@@ -349,9 +433,12 @@ class PostOffice:
         if self._indexing is not None:
             self._indexing.indexes.close()
             self._indexing = None
+        await self.monitor.stop()
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
             self._store = None
+        if self._lines is not None:
+            self._lines.flush()
 
     # Upkeep.
 
@@ -369,6 +456,7 @@ class PostOffice:
                     pass
                 if self._outbound is not None:
                     await self._outbound.report()
+                await fill_digests(self.store)
             except StoreError as error:
                 log.error("upkeep failed", reason=str(error))
             await asyncio.sleep(UPKEEP_AFTER)
@@ -453,56 +541,6 @@ def house_secret(data: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
         return path.read_bytes()
-
-
-def run(
-    settings: Settings, read_again: Callable[[], Settings] | None = None, *, commands: Commands | None = None
-) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; SIGHUP reads settings and certificates again.
-
-    `read_again` gives the settings as they are now, or raises SettingsError. `commands` start the other processes;
-    None says that this is one of them, which ends when its standard input does. Raises what `start` raises.
-    """
-    raise_file_limit()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve(settings, read_again, commands))
-
-
-async def _serve(settings: Settings, read_again: Callable[[], Settings] | None, commands: Commands | None) -> int:
-    loop = asyncio.get_running_loop()
-    wanted: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    office = PostOffice(settings, is_first=commands is not None)
-    await office.start()
-    # What is there now stays: to look through it again and again costs 2 % of the work, in pauses of some 50 ms.
-    gc.collect()
-    gc.freeze()
-    # Work on a hundred thousand messages makes as many objects, and no garbage: the usual 700 make half of it a search
-    # for some.
-    gc.set_threshold(50_000, 20, 50)
-    for each in (signal.SIGTERM, signal.SIGINT, RELOAD_SIGNAL):
-        loop.add_signal_handler(each, wanted.put_nowait, each)
-    crew = None
-    if commands is None:
-        end_with_parent(partial(wanted.put_nowait, signal.SIGTERM))
-    else:
-        crew = Crew(commands)
-        await crew.fit(settings.processes, settings.shutdown.drain_seconds)
-    try:
-        while await wanted.get() is RELOAD_SIGNAL:
-            if read_again is None:
-                continue
-            try:
-                await office.reload(await asyncio.to_thread(read_again))
-            except (SettingsError, TlsError, ListenFailed) as error:
-                log.error("settings not taken, serving on as before", reason=str(error))
-            if crew is not None:
-                crew.reload()
-                await crew.fit(office.settings.processes, office.settings.shutdown.drain_seconds)
-        log.info("closing")
-    finally:
-        seconds = office.settings.shutdown.drain_seconds + CREW_GRACE
-        await asyncio.gather(office.stop(), *([] if crew is None else [crew.stop(seconds)]))
-    return 0
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -12,6 +12,7 @@ from functools import lru_cache
 import structlog
 
 from estafeta.agents.envelopes import Outward
+from estafeta.agents.lines import Say
 from estafeta.agents.ondemand import Frequency, OnDemand
 from estafeta.agents.outbound.dispatcher import Deliver, Dispatcher, Tools
 from estafeta.agents.outbound.gateways.gateway import Gateway, open_gateway
@@ -26,10 +27,12 @@ from estafeta.agents.outbound.releasing import Releaser
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.agents.outbound.tls_reporting import TlsReporter
+from estafeta.app.monitoring.tallies import Tallies
 from estafeta.app.surroundings import Surroundings
 from estafeta.config.settings import ListenerKind, Settings
 from estafeta.mail.address import Address, AddressError, ReversePath
 from estafeta.net.bell import BELLS, Bell
+from estafeta.net.counting import CountingResolver, DnsTally
 from estafeta.net.dns import Resolver
 from estafeta.net.https import Https
 from estafeta.routing.destinations import Destination, DestinationKind
@@ -60,9 +63,12 @@ class Way:
         await self.resolver.close()
 
 
-def make_way(settings: Settings, store: Store, around: Surroundings) -> Way:
-    """By the settings of now. Raises TlsError where the files of `tls_client` cannot be used."""
+def make_way(settings: Settings, store: Store, around: Surroundings, tally: DnsTally | None = None) -> Way:
+    """By the settings of now; `tally` counts what the DNS says. Raises TlsError where the files of `tls_client` cannot
+    be used."""
     resolver = around.resolver(settings.dns, around.monotonic)
+    if tally is not None:
+        resolver = CountingResolver(resolver, tally)
     sts = StsPolicies(resolver, Https(resolver), store, clock=around.clock) if settings.mta_sts.enabled else None
     security = Security(
         resolver,
@@ -96,15 +102,27 @@ def local_rules(settings: Settings, secret: bytes) -> LocalRules:
 class Outbound:
     """All of it, for a running server: `start`, `replace` when settings are read again, `stop`."""
 
-    def __init__(self, settings: Settings, store: Store, secret: bytes, around: Surroundings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        secret: bytes,
+        around: Surroundings,
+        *,
+        tallies: Tallies | None = None,
+        say: Say | None = None,
+    ) -> None:
+        """`tallies` count, and `say` takes the log's lines of attempts."""
         self._settings = settings
+        self._tallies = tallies or Tallies()
+        self._say = say
         self._around = around
         self._store = store
         self._secret = secret
         self._rules = local_rules(settings, secret)
         self._local: dict[GatewaySettings, Gateway] = {}
         self._places: dict[GatewaySettings, asyncio.Semaphore] = {}
-        self._way = make_way(settings, store, around)
+        self._way = make_way(settings, store, around, self._tallies.dns)
         self._old_ways: list[Way] = []
         self._frequency = Frequency(around.monotonic)
         self._closing: list[asyncio.Task[None]] = []
@@ -125,9 +143,10 @@ class Outbound:
                 "commands cannot tell of changes at once, the queue is looked at now and then", reason=str(error)
             )
 
-    def replace(self, settings: Settings) -> None:
+    def replace(self, settings: Settings, say: Say | None = None) -> None:
         """Go on with new settings; connections that are open keep what they have. Raises TlsError."""
-        way = make_way(settings, self._store, self._around)
+        self._say = say
+        way = make_way(settings, self._store, self._around, self._tallies.dns)
         for old in self._old_ways:  # what still used it has ended, or ends without it
             self._closing.append(asyncio.get_running_loop().create_task(old.close()))
         self._old_ways.clear()
@@ -234,6 +253,8 @@ class Outbound:
             reroute=self._reroute,
             clock=self._around.clock,
             monotonic=self._around.monotonic,
+            tally=self._tallies.relay,
+            say=self._say,
         )
 
     def _reroute(self, recipient: QueuedRecipient) -> str | None:

@@ -16,7 +16,16 @@ EXIT_FAULT = 1
 EXIT_INTERRUPTED = 130
 
 # Errors whose message is written for an operator; by name, because their modules are not imported just to ask.
-_TOLD = {"StoreError", "NetError", "ClientError", "RemoteProtocolError", "SaslError", "UnfitPassword", "ListenFailed"}
+_TOLD = {
+    "StoreError",
+    "NetError",
+    "ClientError",
+    "RemoteProtocolError",
+    "SaslError",
+    "UnfitPassword",
+    "ListenFailed",
+    "PrivilegeFault",
+}
 
 
 class CommandFault(click.ClickException):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from estafeta.cli.opening import refuse_root
 from estafeta.cli.options import config_option
 from estafeta.cli.output import say
 from estafeta.config.location import find_config
@@ -29,5 +30,6 @@ def command(config: Path | None, behind: bool) -> int:
     if behind:
         app.index_behind(settings)
         return 0
+    refuse_root(settings.data)
     say(f"{app.index_now(settings)} messages were indexed")
     return 0

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from estafeta.cli.damage import DamageTold
+
 if TYPE_CHECKING:
     from estafeta.config.settings import LogSettings
 
@@ -21,24 +23,23 @@ _LEVELS = {
 
 def set_up(settings: LogSettings) -> None:
     """Every log line of this process, those of libraries included, goes where the settings say."""
+    from estafeta.app.monitoring import rendering
+
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        rendering.about,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    if settings.format == "json":
-        last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    else:
-        last = [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # Without the values of local variables, among which are passwords and people's mail.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
+    last: list[Any] = [
+        # Without the values of local variables, among which are passwords and people's mail.
+        structlog.processors.format_exc_info,
+        rendering.redacted,
+        rendering.json_rendered if settings.format == "json" else rendering.text_rendered,
+    ]
     level = _LEVELS[settings.level]
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[DamageTold(), *shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,

@@ -22,7 +22,7 @@ _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _PLAIN_FROM = re.compile(rb"^(>*From )", re.MULTILINE)
 # Fields that mbox programs keep flags and numbers in; they are no part of the message.
 _KEPT = re.compile(
-    rb"^(Status|X-Status|X-Keywords|X-UID|X-IMAP|X-IMAPbase):([^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)",
+    rb"^(Status|X-Status|X-Keywords|X-UID|X-IMAP|X-IMAPbase):([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?:\r\n|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 _LETTERS_OF_STATUS = {
@@ -172,7 +172,8 @@ def write_mbox(path: Path, filed: Iterable[Filed]) -> int:
     with path.open("xb") as file:
         for each in filed:
             end = header_size(each.octets)
-            header = each.octets[:end].rstrip(b"\r\n")
+            # Such fields of the message itself would be taken for ours: a stranger is not to delete what is read again.
+            header = _KEPT.sub(b"", each.octets[:end]).rstrip(b"\r\n")
             lines = [header, b"\r\n" if header else b"", *_status(each.flags), b"\r\n", each.octets[end:]]
             octets = _PLAIN_FROM.sub(rb">\1", b"".join(lines).replace(b"\r\n", b"\n"))
             at = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(each.at)).encode()

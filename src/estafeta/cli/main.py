@@ -21,11 +21,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alias": ("alias", "Addresses that stand for others."),
     "mailbox": ("mailbox", "Look into mailboxes and change them."),
     "index": ("index", "Read mail for searching before anybody asks for it."),
+    "repair": ("repair", "Save what can be saved of a damaged store."),
     "watch": ("watch", "Show messages to an account's screen as they come."),
     "queue": ("queue", "Recipients that wait to be relayed."),
     "route": ("route", "Explain where a message would go and why, without sending one."),
     "fetch-queue": ("fetch_queue", "Call a provider for the mail that waits there."),
     "send": ("send", "Send a message through a server."),
+    "backup": ("backup", "Copy the store while the server runs."),
+    "restore": ("restore", "Make a backup the store again."),
+    "verify": ("verify", "Look at every octet of the store, or of its backups."),
+    "simulate": ("simulate", "Run post offices in a simulated world that breaks, and see that no mail is lost."),
+    "audit": ("audit", "Account for every message that was accepted."),
     "trace": ("trace", "Tell the life of a message and the reason of every decision."),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,12 +55,38 @@ def opened_at(data: Path, *, make: bool = False) -> Iterator[OpenedStore]:
 
     if not make and not has_store(data):
         raise CommandFault(f"there is no store in {data} yet: `estafeta domain add NAME` makes it")
+    refuse_root(data)
     store = open_store(data, clock=time.time)
     try:
         with asyncio.Runner() as runner:
             yield OpenedStore(store, runner)
     finally:
         store.close()
+
+
+def refuse_root(data: Path) -> None:
+    """Root does not write in a store of another user: what it made there, the server could not read.
+
+    Raises CommandFault that says how to run the command instead.
+    """
+    from estafeta.store.store import DATABASE
+
+    if os.geteuid() != 0 or not has_store(data):
+        return
+    owner = (data / DATABASE).stat().st_uid
+    if owner:
+        name = user_name(owner)
+        raise CommandFault(f"the store in {data} belongs to {name}: run this as {name}, with runuser -u {name} -- ...")
+
+
+def user_name(user: int) -> str:
+    """The name of a user, or the number of one who has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def has_store(data: Path) -> bool:

@@ -355,6 +355,7 @@ def _each(
     def recorded(tx: Transaction, identifier: int) -> tuple[int, set[str]]:
         before = queue.find(tx, identifier)
         number = change(tx, identifier)
+        left = {one.recipient_id for one in queue.find(tx, identifier)}
         paths = [str(one.forward_path) for one in before[:_MOST_TOLD]]
         facts: dict[str, object] = {
             "operator": _operator(),
@@ -363,6 +364,8 @@ def _each(
         }
         if len(before) > _MOST_TOLD:
             facts["recipients_left_out"] = len(before) - _MOST_TOLD
+        if gone := [one.recipient_id for one in before if one.recipient_id not in left]:
+            facts["removed"] = [IdSource.text(each) for each in gone]
         keys = tuple({path.lower() for path in paths})
         message_id = MessageId(before[0].message.content_id)
         journal.record(tx, JournalEntry(EntryKind.OPERATOR, store.now(), None, message_id, facts, keys))

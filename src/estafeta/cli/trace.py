@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from estafeta.store.whereabouts import Copy
 
 _MARGIN = 12
+_LEDGER = ("delivered", "queued", "removed", "ended_left_out")
+"""Facts for `estafeta audit`: ids of what the lines tell of in words; --json has them."""
 _MOST_NOW = 50
 """Queued recipients of a message that are told to people; `estafeta queue show` has all."""
 
@@ -257,6 +259,8 @@ def lines(chapter: Chapter) -> Iterator[str]:
         yield _line("size", octets(int(str(facts.pop("size")))))
     for decision in _list(facts.pop("decisions", None)):
         yield _line("decision", _decision(decision, entry.at))
+    for name in _LEDGER:
+        facts.pop(name, None)
     for name, value in facts.items():
         yield _line(name.replace("_", " "), _plain(value))
     yield from _now(chapter)
@@ -301,6 +305,7 @@ def _connection(recipient: dict[str, object]) -> tuple[str, str, str]:
 def _told_recipient(recipient: dict[str, object]) -> str:
     """A recipient of an attempt: what became of it, by which reply to what, and when it is tried next."""
     rest = {name: value for name, value in recipient.items() if name not in ("host", "address", "tls")}
+    rest.pop("recipient_id", None)  # for `estafeta audit`, and in --json
     path, fate = _plain(rest.pop("forward_path", "?")), _plain(rest.pop("fate", "?"))
     stage, reply, next_at = (rest.pop(name, None) for name in ("stage", "reply", "next_attempt_at"))
     answer = f", {_plain(stage)}: {_plain(reply)}" if stage else f": {_plain(reply)}"

@@ -95,7 +95,13 @@ def _octets(message: AnyMessage, *, is_utf8: bool) -> bytes:
     if isinstance(message, EmailMessage):
         if not is_utf8:
             _say_domains_in_ascii(message)
-        BytesGenerator(file, policy=policy.SMTPUTF8 if is_utf8 else policy.SMTP).flatten(message)
+        wanted = policy.SMTPUTF8 if is_utf8 else policy.SMTP
+        try:
+            BytesGenerator(file, policy=wanted).flatten(message)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            # A field of a message that was read, in which the library's own parser errs, goes as it came.
+            file = io.BytesIO()
+            BytesGenerator(file, policy=wanted.clone(refold_source="none")).flatten(message)
     else:
         BytesGenerator(file, policy=policy.compat32.clone(linesep="\r\n")).flatten(message)
     return file.getvalue()

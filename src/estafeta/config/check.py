@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from estafeta.config import outbound, routes
+from estafeta.config import outbound, owner, routes
 from estafeta.config.faults import Finding, Key
 from estafeta.config.settings import LineEnds, Listen, ListenerKind, Settings, TlsSettings
 from estafeta.mail import wording
@@ -30,6 +30,11 @@ _LEAST: dict[Key, tuple[float, str]] = {
     ("journal", "keep_days"): (0, ""),
     ("journal", "redact_after_days"): (0, ""),
     ("live", "columns"): (20, ""),
+    ("monitoring", "certificate_days"): (0, ""),
+    ("monitoring", "destinations"): (0, ""),
+    ("monitoring", "port"): (0, ""),
+    ("overload", "memory"): (0, ""),
+    ("store", "least_free"): (0, ""),
     ("live", "sender_hourly"): (0, ""),
     ("live", "recipient_hourly"): (0, ""),
     ("oauth", "cache_seconds"): (0, ""),
@@ -66,6 +71,7 @@ def alone(settings: Settings) -> Iterator[Finding]:
     yield from _listeners(settings)
     yield from _manners(settings)
     yield from _trusted_networks(settings)
+    yield from owner.alone(settings)
     yield from routes.alone(settings)
     yield from outbound.alone(settings)
     if settings.oauth is not None:
@@ -88,7 +94,8 @@ def surroundings(settings: Settings) -> Iterator[Finding]:
             ("listen",), "there is no listener", 'Add a table [[listen]] with kind = "smtp", or another kind.'
         )
     if settings.tls is not None:
-        yield from _certificate(settings.tls)
+        yield from _certificate(settings.tls, is_key_held=owner.has_given_up(settings))
+    yield from owner.surroundings(settings)
     if settings.oauth is not None:
         yield from _oauth_files(settings.oauth)
     yield from _data_directory(settings.data)
@@ -278,13 +285,16 @@ def _authorities(key: Key, file: Path) -> Iterator[Finding]:
         yield Finding(key, f"{file} has no PEM certificate", "Give the PEM file of the authorities.")
 
 
-def _certificate(tls: TlsSettings) -> Iterator[Finding]:
+def _certificate(tls: TlsSettings, *, is_key_held: bool = False) -> Iterator[Finding]:
+    """With `is_key_held` the key was read before the rights to read it were given up."""
     if tls.client_authorities is not None:
         yield from _authorities(("tls", "client_authorities"), tls.client_authorities)
     readable = True
     for name, path in (("certificate", tls.certificate), ("key", tls.key)):
         if problem := _unreadable(path):
             readable = False
+            if name == "key" and is_key_held and not os.access(path, os.R_OK):
+                continue
             yield Finding(("tls", name), problem, "Check the path, and the permissions for the user of the server.")
     if readable:
         yield from _certificate_and_key(tls)
@@ -298,7 +308,7 @@ def _certificate_and_key(tls: TlsSettings) -> Iterator[Finding]:
 
     try:
         certificate = x509.load_pem_x509_certificates(tls.certificate.read_bytes())[0]
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         yield Finding(
             ("tls", "certificate"), f"{tls.certificate} has no PEM certificate", "Give the PEM file of the chain."
         )

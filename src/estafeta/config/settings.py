@@ -231,6 +231,9 @@ class LogSettings(_Table):
     """The least that is written."""
     format: Literal["text", "json"] = "text"
     """Lines for people, or one JSON document a line."""
+    messages: bool = True
+    """With level info or debug: a line for each message that is accepted or refused, each attempt for a recipient, and
+    each login. Without them `estafeta trace` knows as much."""
 
 
 class StoreSettings(_Table):
@@ -238,6 +241,9 @@ class StoreSettings(_Table):
 
     large_content: int = 262_144
     """Octets from which a message is kept as a file of its own instead of in the database."""
+    least_free: int = 67_108_864
+    """Octets of the disk that are left free: with less, MAIL is answered 452 4.3.1, and so is a message that would take
+    more than is free above them. Where a twentieth of the disk is less than this, that much is left free."""
 
 
 class ShutdownSettings(_Table):
@@ -256,6 +262,68 @@ class ProcessSettings(_Table):
     indexer: bool = True
     """Read new mail for searching and listing in a process of its own, which runs when the machine has nothing else to
     do. Without it mail is read so when somebody first asks for it."""
+
+
+class OwnerSettings(_Table):
+    """`[process]`: as whom the server runs."""
+
+    user: str = ""
+    """A user without rights. Started as root, the server binds its ports, reads its key and becomes this user for good;
+    the data directory must belong to him. Empty: it stays who it is."""
+    group: str = ""
+    """The group; the user's own when left out."""
+
+
+class OverloadSettings(_Table):
+    """`[overload]`: when new connections are refused, so that those that are open go on; and, at twice that, MAIL."""
+
+    enabled: bool = True
+    """Look at all of this, in each process for itself."""
+    loop_lag: float = 2.0
+    """Seconds by which the process is late for what it is to do, on the average of some seconds."""
+    store_age: float = 10.0
+    """Seconds that the oldest change of the store waits to be on the disk."""
+    store_waiting: int = 5_000
+    """Changes of the store that wait."""
+    memory: int = 0
+    """Octets of memory of this process; 0: no limit but that of the service (cgroup memory.max), for all its processes
+    together. New connections are refused above nine tenths of it, MAIL above 19 twentieths."""
+    calm_after: float = 5.0
+    """Seconds that all must be well below, before it is over."""
+
+
+class MonitoringSettings(_Table):
+    """`[monitoring]`: what the server tells of itself over HTTP, and when it complains of itself in the log."""
+
+    port: int | None = Field(default=None, ge=0, le=65535)
+    """The TCP port of `/metrics`, `/health` and `/health/ready`; without it there are none."""
+    address: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
+    """The IP address to listen on. Whoever can reach it can read it all; names of destinations are among it."""
+    connections: int = 20
+    """Open connections of scrapers."""
+    request_after: float = 10.0
+    """Seconds that a client has for one request."""
+    destinations: int = 20
+    """Destinations of which it is told how much waits for them, those with the most; 0 for none."""
+    count_after: float = 15.0
+    """Seconds for which counts of the queue are kept: a long queue takes tenths of a second to count."""
+    certificate_days: float = 0.0
+    """Days that the certificate must be valid for the server to count as well; 0: as long as it is valid at all."""
+    queue_age: float | None = None
+    """Seconds after which mail in the queue is too old for the server to count as well; never when left out."""
+    loop_held_after: float = 1.0
+    """Seconds after which the log says where the event loop stands that does nothing else meanwhile."""
+    commit_after: float = 10.0
+    """Seconds after which the log says that a commit does not end."""
+    worker_dead_after: float = 60.0
+    """Seconds after which a further process whose event loop stands still ends itself, and is started again. The first
+    one is the service manager's to watch."""
+
+    @property
+    def name(self) -> str:
+        """`monitoring [::1]:9025`."""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"monitoring {address}:{self.port}"
 
 
 class SendmailSettings(_Table):
@@ -353,5 +421,11 @@ class Settings(_Table):
     """How the server ends."""
     processes: ProcessSettings = ProcessSettings()
     """How many processes serve."""
+    process: OwnerSettings = OwnerSettings()
+    """As whom the server runs."""
+    overload: OverloadSettings = OverloadSettings()
+    """When new connections are refused, so that those that are open go on."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """What the server tells of itself."""
     sendmail: SendmailSettings = SendmailSettings()
     """Where programs hand mail in."""

@@ -124,7 +124,8 @@ def parse_domain(text: str) -> str:
         lowered = name.lower()
     else:
         try:
-            lowered = idna.encode(name, uts46=True).decode("ascii")
+            # A root dot may be one of those that only UTS 46 takes for a dot.
+            lowered = idna.encode(name, uts46=True).decode("ascii").removesuffix(".")
         except (idna.IDNAError, UnicodeError) as error:
             raise AddressError("bad internationalized domain name") from error
     if len(lowered) > MAX_DOMAIN:

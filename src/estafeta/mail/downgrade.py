@@ -26,7 +26,7 @@ MAX_FIELD = 8192
 
 # RFC 5322 §2.2: a field of a name that we ask for, with its folds and its CRLF.
 _FIELD = re.compile(
-    rb"^(content-type|content-transfer-encoding|mime-version)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)(?:\r\n|\Z)",
+    rb"^(content-type|content-transfer-encoding|mime-version)[ \t]*:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?:\r\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _NO_FIELD = re.compile(rb"^(?![!-9;-~]+[ \t]*:|[ \t]|\r\n|From |\Z)", re.MULTILINE)
@@ -275,16 +275,18 @@ def _folded(header: bytes) -> bytes:
         return header
     lines = []
     for line in header.split(b"\r\n"):
-        while len(line) > MAX_LINE:
+        start = 0
+        while len(line) - start > MAX_LINE:
             # Some letters must stay before the fold: a line of blanks alone is none.
-            least = len(line) - len(line.lstrip(b" \t")) + 1
-            blanks = (at for at in range(MAX_LINE, least - 1, -1) if _FOLD.match(line, at) is not None)
+            piece = line[start : start + MAX_LINE]
+            least = len(piece) - len(piece.lstrip(b" \t")) + 1
+            blanks = (at for at in range(MAX_LINE, least - 1, -1) if _FOLD.match(line, start + at) is not None)
             at = next(blanks, None)
             if at is None:
                 raise CannotDowngrade("a header field has a line that is too long")
-            lines.append(line[:at])
-            line = line[at:]
-        lines.append(line)
+            lines.append(line[start : start + at])
+            start += at
+        lines.append(line[start:])
     return b"\r\n".join(lines)
 
 

@@ -16,8 +16,9 @@ MAX_AUTHORS = 16_384
 
 # Departs from RFC 5322 §2.2: blanks between a field's name and its colon (the obsolete syntax) are let pass.
 # Departs from RFC 5322 §3.6: no message is refused for fields that it lacks or has too often.
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)", re.MULTILINE)
-_MSG_ID = re.compile(rb"[ \t]*:(?:[^<\r\n]|\r\n[ \t])*(<[^<>\s]{1,996}>)")
+# Patterns are possessive, so that each octet is looked at once, and nothing is remembered of those that were.
+_FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)", re.MULTILINE)
+_MSG_ID = re.compile(rb"[ \t]*+:(?:[^<\r\n]++|\r\n[ \t])*+(<[^<>\s]{1,996}>)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from estafeta.net.errors import TlsError
@@ -19,6 +20,15 @@ _UTF8_STRING: Final = 0x0C
 _MAX_MAILBOXES: Final = 20
 _MAX_SUBJECT: Final = 500
 _MAX_FILE: Final = 1024 * 1024
+
+UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a certificate that it cannot read, or for a part of it that is read when it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,7 @@ def client_certificate(der: bytes) -> ClientCertificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
         mailboxes, subject = _mailboxes(certificate), certificate.subject.rfc4514_string()[:_MAX_SUBJECT]
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         mailboxes, subject = (), ""
     return ClientCertificate(hashlib.sha256(der).hexdigest(), mailboxes, subject)
 
@@ -51,7 +61,7 @@ def certificate_in(file: Path) -> bytes:
         return x509.load_pem_x509_certificate(octets).public_bytes(Encoding.DER)
     except OSError as error:
         raise TlsError(f"certificate file {file}: {error.strerror}") from error
-    except ValueError as error:
+    except UNREADABLE as error:
         raise TlsError(f"certificate file {file}: no certificate in PEM form") from error
 
 

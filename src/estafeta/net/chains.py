@@ -13,11 +13,12 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
 
+from estafeta.net.certificates import UNREADABLE
 from estafeta.net.tls import CertificateFault, CertificateRefused, client_context, matching_name
 
 MAX_CHAIN = 10
@@ -44,7 +45,7 @@ def load_chain(chain: Sequence[bytes]) -> list[x509.Certificate]:
         raise CertificateRefused(CertificateFault.UNTRUSTED, "the server showed none")
     try:
         return [x509.load_der_x509_certificate(one) for one in chain[:MAX_CHAIN]]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.UNTRUSTED, "the chain cannot be read") from error
 
 
@@ -67,7 +68,7 @@ def paths(
 def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, TypeError, InvalidSignature):
         return False
     return True
 
@@ -93,7 +94,7 @@ def is_signed_by_key(certificate: x509.Certificate, spki: bytes) -> bool:
             key.verify(signature, octets, algorithm)
         else:
             return False
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*UNREADABLE, TypeError, InvalidSignature):
         return False
     return True
 
@@ -127,7 +128,7 @@ def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
 def _extensions(certificate: x509.Certificate) -> x509.Extensions:
     try:
         return certificate.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.UNTRUSTED, "an extension cannot be read") from error
 
 
@@ -208,14 +209,14 @@ class Authorities:
                 try:
                     certificate = x509.load_der_x509_certificate(octets)
                     self._by_subject.setdefault(certificate.subject, []).append((certificate, octets))
-                except ValueError:
+                except UNREADABLE:
                     continue
 
     def check(self, chain: Sequence[bytes], names: Iterable[str], now: datetime) -> str:
         """The name, of those given, that a chain (DER, leaf first) is good for. Raises CertificateRefused."""
         shown = load_chain(chain)
         name = matching_name(shown[0], names)
-        trusted = [pair for one in shown for pair in self._by_subject.get(one.issuer, ())]
+        trusted = [pair for one in shown for pair in self._above(one)]
         octets = {known for _, known in trusted}
         refusal = CertificateRefused(CertificateFault.UNTRUSTED, "no chain leads to an authority that is trusted")
         for path, last in paths(shown[0], [*trusted, *zip(shown[1:], chain[1:], strict=False)]):
@@ -227,6 +228,13 @@ class Authorities:
                 else:
                     return name
         raise refusal
+
+    def _above(self, certificate: x509.Certificate) -> Sequence[tuple[x509.Certificate, bytes]]:
+        """The authorities of the name that a certificate says it was issued by."""
+        try:
+            return self._by_subject.get(certificate.issuer, ())
+        except UNREADABLE:  # names are read when they are asked for
+            return ()
 
 
 def _authorities(ca_file: Path | None) -> list[bytes]:

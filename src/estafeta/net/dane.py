@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from estafeta.net.certificates import UNREADABLE
 from estafeta.net.chains import MAX_CHAIN, check_path, is_signed_by_key, load_chain, paths
 from estafeta.net.dns import TlsaRecord
 from estafeta.net.tls import CertificateFault, CertificateRefused, matching_name
@@ -36,7 +36,7 @@ def is_usable(record: TlsaRecord) -> bool:
             x509.load_der_x509_certificate(record.data)
         else:
             load_der_public_key(record.data)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return False
     return True
 

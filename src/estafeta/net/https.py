@@ -31,6 +31,8 @@ _LINE = 256
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\r\n]*)?")
+# RFC 9110 §5.1, §5.5; what is no field may be one to somebody else (RFC 9112 §5.1, §11.2).
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*)")
 _PATH = re.compile(r"/[!-~]*")
 
 
@@ -131,7 +133,7 @@ class Https:
         may_ask: Callable[[str], bool] = is_elsewhere,
     ) -> None:
         self._resolver = resolver
-        self._context = context or client_context()
+        self._context = context
         self._port = port
         self._may_ask = may_ask
 
@@ -175,6 +177,8 @@ class Https:
             raise HttpsError(f"{url.host}: {error or 'the connection was lost'}") from error
 
     async def _connect(self, url: HttpsUrl) -> SocketStream:
+        if self._context is None and not url.is_plain:
+            self._context = await asyncio.to_thread(client_context)  # to read the system's authorities takes a while
         failure: NetError | None = None
         for address in await self._addresses(url.host):
             try:
@@ -265,11 +269,11 @@ class _Answer:
             raise HttpsError("the answer is not HTTP")
         fields: dict[str, str] = {}
         for line in lines:
-            name, colon, value = line.partition(b":")
-            key = name.decode("latin-1").lower()
-            if not colon or not key.strip() or (key in ("content-length", "transfer-encoding") and key in fields):
+            field = _FIELD.fullmatch(line)
+            key = "" if field is None else field[1].decode("ascii").lower()
+            if field is None or (key in ("content-length", "transfer-encoding") and key in fields):
                 raise HttpsError("the header of the answer cannot be read")
-            fields.setdefault(key, value.decode("latin-1").strip(" \t"))
+            fields.setdefault(key, field[2].decode("latin-1").rstrip(" \t"))
         return int(status[1]), fields
 
     async def _body(self, fields: dict[str, str]) -> bytes:

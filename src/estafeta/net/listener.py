@@ -7,8 +7,6 @@ client over the limits is refused before it has one. What a session raises ends 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,7 +19,10 @@ from typing import TypeAlias, cast
 import structlog
 
 from estafeta.net.address import NOWHERE, IpNetwork, PeerAddress, client_network, peer_address
+from estafeta.net.binding import bound_sockets, bound_unix
+from estafeta.net.counting import ListenerTally
 from estafeta.net.errors import ConnectionLost, NetError, ProxyError
+from estafeta.net.inherited import ListeningSockets
 from estafeta.net.stream import SocketStream
 from estafeta.net.tls import ServerTls
 from estafeta.wire.proxy import ProxyFault, ProxyReader
@@ -32,7 +33,6 @@ Serve: TypeAlias = Callable[[SocketStream], Awaitable[None]]
 _LAST_WORDS_AFTER = 5.0
 # How often to look whether the sockets still listen.
 _WATCH_AFTER = 1.0
-_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 _log = structlog.get_logger("estafeta.net.listener")
 
@@ -60,13 +60,17 @@ class ConnectionLimits:
 
 
 class Room:
-    """How many connections several listeners take together: no more than there are files for."""
+    """How many connections several listeners take together: no more than there are files for, and none while shut."""
 
-    __slots__ = ("most", "taken")
+    __slots__ = ("is_shut", "most", "taken", "turned_away")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
+        self.is_shut = False
+        """New connections are refused, so that those which are open do not suffer."""
+        self.turned_away = 0
+        """Connections refused because it was shut, since the start."""
 
 
 class Listener:
@@ -85,6 +89,8 @@ class Listener:
         self._tls = tls
         self._limits = limits
         self._refuse = refuse
+        self.shut = refuse
+        """What a client is told in the clear while the room is shut."""
         self._proxies = proxies
         self._room = room or Room(limits.connections)
         self._sockets: list[socket.socket] = []
@@ -96,7 +102,8 @@ class Listener:
         self._by_client: dict[str, int] = {}
         self._addresses: tuple[PeerAddress, ...] = ()
         self._is_closed = False
-        self._refused = 0
+        self.tally = ListenerTally()
+        """What is counted of it; another may be given right after it was made."""
         self._is_counted = lru_cache(maxsize=4096)(self._find_is_counted)
         self._is_proxy = lru_cache(maxsize=4096)(self._find_is_proxy)
 
@@ -118,7 +125,12 @@ class Listener:
     @property
     def refused(self) -> int:
         """Connections refused for the limits since the start."""
-        return self._refused
+        return self.tally.refused
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether clients can connect: it was not closed, and the event loop has not given up a port of it."""
+        return bool(self._serving) and all(used.fileno() >= 0 for _, used in self._serving)
 
     def close(self) -> None:
         """Stop accepting; what is open stays open."""
@@ -156,14 +168,17 @@ class Listener:
         room = self._room
         is_full = self._is_closed or len(self._tasks) >= self._limits.connections or room.taken >= room.most
         # Of a proxy's connection it is not known yet who the client is.
-        if is_full or not (is_proxied or self._enter(stream)):
-            self._refused += 1
-            if self._tls is None and self._refuse:
-                transport.write(self._refuse)
+        if room.is_shut or is_full or not (is_proxied or self._enter(stream)):
+            self.tally.refused += 1
+            room.turned_away += room.is_shut
+            text = self.shut if room.is_shut else self._refuse
+            if self._tls is None and text:
+                transport.write(text)
                 transport.close()
             else:
                 transport.abort()
             return
+        self.tally.taken += 1
         task = asyncio.get_running_loop().create_task(self._run(stream, is_proxied))
         self._tasks.add(task)
         self._streams.add(stream)
@@ -302,7 +317,7 @@ class Listener:
         return True
 
     def _turn_away(self, stream: SocketStream) -> None:
-        self._refused += 1
+        self.tally.refused += 1
         if self._tls is None and self._refuse:
             stream.send(self._refuse)
         else:
@@ -335,6 +350,7 @@ class _ServedStream(SocketStream):
     def __init__(self, listener: Listener) -> None:
         super().__init__()
         self._listener = listener
+        self.tally = listener.tally
         self.counted_as = ""
         """The client whose connections it is one of; empty where they are not counted."""
 
@@ -360,17 +376,22 @@ async def listen(
     reuse_port: bool = False,
     proxies: tuple[IpNetwork, ...] = (),
     room: Room | None = None,
+    sockets: ListeningSockets | None = None,
 ) -> Listener:
     """Listen on an IP address or host name (None: all addresses) and run `serve` for each connection.
 
     With `tls` connections are secured from their start. `refuse` is what a client over the limits is told in
     the clear. `reuse_port` lets several processes share the port. Connections from the networks of `proxies` must
     begin with a PROXY header, before TLS too, and count as the client's that it names; in those of others such a
-    header is not read. Listeners that share a `room` take no more together than it has. The connection is closed when
-    `serve` returns or raises. Raises OSError naming address and port when they cannot be had.
+    header is not read. Listeners that share a `room` take no more together than it has, and nothing while it is shut.
+    A socket of `sockets` is used where one has this address and port. The connection is closed when `serve` returns or
+    raises. Raises OSError naming address and port when they cannot be had.
     """
     listener = Listener(serve, tls, limits or ConnectionLimits(), refuse, proxies, room)
-    await listener.start(await _bound_sockets(host, port, reuse_port))
+    if sockets is None:
+        await listener.start(await bound_sockets(host, port, reuse_port=reuse_port))
+    else:
+        await listener.start(await sockets.take(host, port, reuse_port=reuse_port))
     listener.watch()
     return listener
 
@@ -386,61 +407,6 @@ async def listen_unix(
     known = limits or ConnectionLimits()
     exempt = (*known.exempt_networks, ip_network(NOWHERE.ip))
     listener = Listener(serve, None, replace(known, exempt_networks=exempt), refuse)
-    await listener.start([_bound_unix(path)])
+    await listener.start([bound_unix(path)])
     listener.watch()
     return listener
-
-
-def _bound_unix(path: Path) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        one.setblocking(False)
-        if path.is_socket():
-            path.unlink()
-        one.bind(str(path))
-    except OSError as error:
-        one.close()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"cannot listen on {path}: {reason}") from error
-    return one
-
-
-async def _bound_sockets(host: str | None, port: int, reuse_port: bool) -> list[socket.socket]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    sockets: list[socket.socket] = []
-    skipped: OSError | None = None
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            # With port 0 all addresses get the port that the system chose for the first.
-            chosen = sockets[0].getsockname()[1] if sockets and port == 0 else address[1]
-            try:
-                sockets.append(_bound(family, kind, protocol, (address[0], chosen, *address[2:]), reuse_port))
-            except OSError as error:
-                if error.errno not in _NO_SUCH_ADDRESS:
-                    raise
-                skipped = error  # a name may stand for an address family that this system does not have
-    except OSError:
-        for one in sockets:
-            one.close()
-        raise
-    if not sockets:
-        raise skipped or OSError(errno.EADDRNOTAVAIL, f"cannot listen on {host}: no address")
-    return sockets
-
-
-def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...], reuse_port: bool) -> socket.socket:
-    one = socket.socket(family, kind, protocol)
-    try:
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(address)
-    except OSError as error:
-        one.close()
-        at = PeerAddress(str(address[0]), int(str(address[1])))
-        raise OSError(error.errno, f"cannot listen on {at}: {os.strerror(error.errno or 0)}") from error
-    return one

@@ -12,6 +12,7 @@ import ssl
 from typing import Protocol, cast
 
 from estafeta.net.address import NOWHERE, PeerAddress, peer_address
+from estafeta.net.counting import ListenerTally
 from estafeta.net.errors import ConnectFailed, ConnectionLost, DeadlinePassed, TlsError
 from estafeta.net.tls import TlsFacts, handshake_error, peer_chain, tls_facts
 
@@ -111,6 +112,9 @@ class Stream(Protocol):
         """Cut the connection at once."""
 
 
+_NOBODYS = ListenerTally()
+
+
 class SocketStream(asyncio.Protocol):
     """A Stream over a transport of the event loop."""
 
@@ -134,9 +138,12 @@ class SocketStream(asyncio.Protocol):
         "_timer_at",
         "_tls",
         "_transport",
+        "tally",
     )
 
     def __init__(self) -> None:
+        self.tally = _NOBODYS
+        """Where its octets are counted."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._chunks: list[bytes] = []
@@ -209,7 +216,9 @@ class SocketStream(asyncio.Protocol):
         if self._closed is not None:
             return
         self._chunks.append(data)
-        self._pending += len(data)
+        size = len(data)
+        self._pending += size
+        self.tally.received += size
         reader = self._reader
         if reader is not None:
             self._reader = None
@@ -354,6 +363,7 @@ class SocketStream(asyncio.Protocol):
         """Send, buffered; raises ConnectionLost when the connection is known to be gone."""
         if self._is_lost or self._transport is None or self._closed is not None:
             raise ConnectionLost
+        self.tally.sent += len(octets)
         self._transport.write(octets)
 
     async def drain(self) -> None:

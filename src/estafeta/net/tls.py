@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from estafeta.net.certificates import UNREADABLE
 from estafeta.net.errors import TlsError
 
 MinimumTls: TypeAlias = Literal["1.2", "1.3"]
@@ -258,10 +259,10 @@ def certificate_facts(file: Path) -> CertificateFacts:
         raise TlsError(f"certificate file {file}: {error.strerror}") from error
     try:
         leaf = x509.load_pem_x509_certificate(octets)
-        names = _names(leaf)
-    except ValueError as error:
+        names, end_point = _names(leaf), _end_point(leaf)
+    except UNREADABLE as error:
         raise TlsError(f"certificate file {file}: no certificate in PEM form") from error
-    return CertificateFacts(names, leaf.not_valid_before_utc, leaf.not_valid_after_utc, _end_point(leaf))
+    return CertificateFacts(names, leaf.not_valid_before_utc, leaf.not_valid_after_utc, end_point)
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
@@ -284,7 +285,7 @@ def matching_name(leaf: x509.Certificate, wanted: Iterable[str], *, common_name:
         if common_name and not any(_is_host(name) for name in names):
             subject = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
             names += tuple(str(attribute.value) for attribute in subject)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except UNREADABLE as error:
         raise CertificateRefused(CertificateFault.NAME, "its names cannot be read") from error
     asked = tuple(wanted)
     for name in names:
@@ -329,7 +330,7 @@ def end_point_binding(certificate: bytes) -> bytes | None:
     """The data of `tls-server-end-point` for a server certificate in DER form (RFC 5929 §4.1)."""
     try:
         return _end_point(x509.load_der_x509_certificate(certificate))
-    except ValueError:
+    except UNREADABLE:
         return None
 
 

@@ -45,6 +45,8 @@ _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 # RFC 7518 §3.4: one curve for each; RFC 8037 §3.1
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384"}
 _EDDSA: Final = "EdDSA"
+# RFC 7518 §6, RFC 8037 §2: what a public key consists of. The private part of one takes as long as its author likes.
+_PUBLIC: Final = frozenset(("kty", "crv", "x", "y", "n", "e"))
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
@@ -75,7 +77,7 @@ def _signing_key(described: dict[str, object]) -> SigningKey | None:
         return None
     try:
         # PyJWK chooses by kty and crv; what the key is good for is decided here.
-        key = jwt.PyJWK({name: value for name, value in described.items() if name != "alg"}).key
+        key = jwt.PyJWK({name: value for name, value in described.items() if name in _PUBLIC}).key
     except (jwt.PyJWTError, ValueError, TypeError, KeyError):
         return None
     algorithms = _algorithms(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class LoginRefused:
 
 
 Login: TypeAlias = LoginAccepted | LoginRefused
+LoginTally: TypeAlias = Counter[tuple[str, str]]
+"""Logins that came to an end, by mechanism and result: `accepted`, or the reason of the refusal."""
 
 
 class RunInThread(Protocol):
@@ -134,7 +137,9 @@ class Authenticator:
         run_in_thread: RunInThread = asyncio.to_thread,
         checks_at_once: int | None = None,
         tokens: TokenChecker | None = None,
+        tally: LoginTally | None = None,
     ) -> None:
+        self.tally = Counter() if tally is None else tally
         self._store = store
         self._guard = guard
         self._secret = secret
@@ -182,6 +187,13 @@ class Authenticator:
 
         Waits as long as the guard wants it. An exchange that the client gives up needs no call.
         """
+        result = await self._resolve(step, mechanism, peer_ip)
+        if not isinstance(result, Challenge):
+            word = "accepted" if isinstance(result, LoginAccepted) else result.reason.value
+            self.tally[mechanism.name, word] += 1
+        return result
+
+    async def _resolve(self, step: Step, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
         try:
             match step:
                 case Challenge():
@@ -316,7 +328,7 @@ class Authenticator:
         next_step = mechanism.keys_found(keys.salt, keys.iterations, keys.stored_key, keys.server_key)
         if isinstance(next_step, Challenge):
             return next_step
-        return await self.resolve(next_step, mechanism, peer_ip)
+        return await self._resolve(next_step, mechanism, peer_ip)
 
     async def _cram_keys(self, step: FetchCramKeys, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
         found = await self._find(step.identity)
@@ -329,7 +341,7 @@ class Authenticator:
         assert isinstance(mechanism, CramServer)
         self._exchanges[mechanism] = _Exchange(step.identity, "", found.name)
         made_up = self._made_up("cram keys", found.name)
-        return await self.resolve(mechanism.cram_keys_found(kept or made_up), mechanism, peer_ip)
+        return await self._resolve(mechanism.cram_keys_found(kept or made_up), mechanism, peer_ip)
 
     def _challenge(self, step: Challenge, mechanism: ServerMechanism, peer_ip: str) -> Challenge | Login:
         exchange = self._exchanges.get(mechanism)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from estafeta.store import directory, journal, queue
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import DirectoryChanged, OverQuota
-from estafeta.store.records import Acceptance, Delivery, MailboxId
+from estafeta.store.records import Acceptance, Delivery, MailboxId, Uid
 from estafeta.store.statements import Statements
 
 _sql = Statements("acceptance")
@@ -23,7 +23,13 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
     Then nothing was done; the caller still has the content, to try again or to discard.
     """
     check_directory(tx, acceptance.directory_version)
-    if not journal.record_once(tx, acceptance.message_id, acceptance.entry):
+    boxes: dict[MailboxId, _Box] = {}
+    for delivery in acceptance.deliveries:
+        if delivery.mailbox_id not in boxes:
+            boxes[delivery.mailbox_id] = _box(tx, delivery.mailbox_id)
+    delivered = [(mailbox_id, box.uid_next) for mailbox_id, box in boxes.items()]
+    entry = journal.with_ends(acceptance.entry, delivered, [one.recipient_id for one in acceptance.queued])
+    if not journal.record_once(tx, acceptance.message_id, entry):
         return
     content = acceptance.content
     if not acceptance.deliveries and not acceptance.queued:
@@ -38,13 +44,13 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
             "size": content.size,
             "octets": content.octets,
             "file": content.file,
+            "digest": content.found_digest(),
         },
     )
-    reached = set()
     for delivery in acceptance.deliveries:
-        if delivery.mailbox_id not in reached:
-            reached.add(delivery.mailbox_id)
-            deliver(tx, acceptance, delivery)
+        box = boxes.pop(delivery.mailbox_id, None)
+        if box is not None:
+            _deliver(tx, acceptance, delivery, box)
     queue.add(tx, acceptance.queued)
 
 
@@ -107,16 +113,19 @@ def _box(tx: Transaction, mailbox_id: MailboxId) -> _Box:
     return _Box(uid_next, modseq, room, {"mailbox_id": mailbox_id, "messages": 0, "octets": 0})
 
 
-def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None:
+def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> Uid:
     """Put a message into one mailbox, once; its content is the caller's matter. Raises DirectoryChanged, OverQuota."""
+    return _deliver(tx, acceptance, delivery, _box(tx, delivery.mailbox_id))
+
+
+def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery, box: _Box) -> Uid:
     size = len(delivery.prefix) + acceptance.content.size
-    mailbox_id = delivery.mailbox_id
-    box = _box(tx, mailbox_id)
+    mailbox_id, uid = delivery.mailbox_id, box.uid_next
     if box.room is not None:
         box.room.take(size)
     values = {
         "mailbox_id": mailbox_id,
-        "uid": box.uid_next,
+        "uid": uid,
         "message_id": acceptance.message_id,
         "prefix": delivery.prefix,
         "modseq": box.modseq + 1,
@@ -132,3 +141,4 @@ def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> None
         tx.touch(mailbox_id)
         tx.memory[mailbox_id] = box
         tx.later(_sql.count_deliveries, box.tally)
+    return Uid(uid)

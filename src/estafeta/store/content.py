@@ -7,15 +7,20 @@ transaction name it. What a crash leaves unnamed is swept when the store is open
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
+from contextlib import suppress
+from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from estafeta.store.errors import NotFound, os_error
-from estafeta.store.files import make_folder, open_private, sync_folder
+from estafeta.store.files import Files, SystemFiles
 from estafeta.store.ids import IdSource
-from estafeta.store.records import Content
+from estafeta.store.records import Content, content_digest, new_digest
+
+_log = structlog.get_logger("estafeta.store.content")
 
 SPOOL_THRESHOLD = 256 * 1024
 """Octets up to which content is kept in the database. A file costs two syncs of its own (file and folder),
@@ -25,13 +30,20 @@ a row shares the sync of its group; but a row is written twice (WAL, database): 
 class ContentStore:
     """The folder of large contents."""
 
-    def __init__(self, data_directory: Path, ids: IdSource, *, threshold: int = SPOOL_THRESHOLD) -> None:
+    def __init__(
+        self, data_directory: Path, ids: IdSource, *, threshold: int = SPOOL_THRESHOLD, files: Files | None = None
+    ) -> None:
         self._folder = data_directory / "content"
         self._incoming = data_directory / "incoming"
         self._ids = ids
+        self._files = files or SystemFiles()
         self.threshold = threshold
         for folder in (self._folder, self._incoming):
-            make_folder(folder)
+            self._files.make_folder(folder)
+        self._durable = {path.name for path in self._folder.iterdir()}
+        """Folders whose names are known to be durable: one that is there may have been made by who died then."""
+        for folder in (data_directory, self._folder):
+            self._files.sync_folder(folder)
 
     def spool(self) -> Spool:
         """A place to gather a content whose size is not known yet."""
@@ -42,20 +54,19 @@ class ContentStore:
         file, path = self._make_temporary()
         with file:
             try:
-                file.write(octets)
+                _write_whole(file, octets)
             except OSError as error:
-                path.unlink(missing_ok=True)
+                self._drop(path)
                 raise os_error(error) from error
-            return self._settle(file, path, len(octets))
+            return self._settle(file, path, len(octets), content_digest(octets))
 
     def read(self, name: str) -> bytes:
         """The octets of a file. Raises NotFound when its content was released meanwhile, StoreError."""
-        try:
-            return self._path(name).read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound("the content is gone") from error
-        except OSError as error:
-            raise os_error(error) from error
+        with self.open(name) as file:
+            try:
+                return file.read()
+            except OSError as error:
+                raise os_error(error) from error
 
     def open(self, name: str) -> BinaryIO:
         """The file, for reading it in pieces; it stays readable when its content is released meanwhile.
@@ -63,18 +74,34 @@ class ContentStore:
         The caller closes it. Raises NotFound when that has happened before, StoreError.
         """
         try:
-            return self._path(name).open("rb", buffering=0)
+            return self._files.open(self._path(name))
         except FileNotFoundError as error:
+            _log.warning(
+                "a content file is missing",
+                reason=f"content/{name[-2:]}/{name} is missing: unless its message was removed just now, "
+                "stop the server and run `estafeta repair`",
+            )
             raise NotFound("the content is gone") from error
+        except OSError as error:
+            raise os_error(error) from error
+
+    def measure(self, name: str) -> int | None:
+        """The size of a file in octets, None where there is none. Raises StoreError."""
+        try:
+            with self.open(name) as file:
+                return file.seek(0, SEEK_END)
+        except NotFound:
+            return None
         except OSError as error:
             raise os_error(error) from error
 
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more. Never raises: what stays is swept later."""
-        try:
-            self._path(name).unlink(missing_ok=True)
-        except OSError:
-            return
+        self._drop(self._path(name))
+
+    def _drop(self, path: Path) -> None:
+        with suppress(OSError):
+            self._files.remove(path)
 
     def sweep(self, is_named: Callable[[str], bool]) -> int:
         """Remove what no row names, and all that is unfinished; gives how many files.
@@ -85,7 +112,7 @@ class ContentStore:
         for folder in self._folder.iterdir():
             orphans += [path for path in folder.iterdir() if not is_named(path.name)]
         for path in orphans:
-            path.unlink()
+            self._files.remove(path)
         return len(orphans)
 
     def _path(self, name: str) -> Path:
@@ -95,25 +122,33 @@ class ContentStore:
     def _make_temporary(self) -> tuple[BinaryIO, Path]:
         path = self._incoming / self._ids.text(self._ids.next_id())
         try:
-            descriptor = open_private(path, is_new=True)
+            return self._files.create(path), path
         except OSError as error:
             raise os_error(error) from error
-        return os.fdopen(descriptor, "w+b", buffering=0), path
 
-    def _settle(self, file: BinaryIO, path: Path, size: int) -> Content:
+    def _settle(self, file: BinaryIO, path: Path, size: int, digest: bytes) -> Content:
         """Sync a finished temporary file and give it its place."""
-        target = self._path(path.name)
+        target, files = self._path(path.name), self._files
         try:
-            os.fsync(file.fileno())
-            if not target.parent.is_dir():
-                make_folder(target.parent)
-                sync_folder(self._folder)
-            path.rename(target)
-            sync_folder(target.parent)
+            files.sync(file)
+            if target.parent.name not in self._durable or not target.parent.is_dir():
+                files.make_folder(target.parent)
+                files.sync_folder(self._folder)
+                self._durable.add(target.parent.name)
+            files.rename(path, target)
+            files.sync_folder(target.parent)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            self._drop(path)
+            self._drop(target)
             raise os_error(error) from error
-        return Content(size=size, file=path.name)
+        return Content(size=size, file=path.name, digest=digest)
+
+
+def _write_whole(file: BinaryIO, octets: bytes) -> None:
+    """Write all: a disk that is nearly full takes a part without an error."""
+    view = memoryview(octets)
+    while view:
+        view = view[file.write(view) :]
 
 
 class Spool:
@@ -126,6 +161,7 @@ class Spool:
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._content: Content | None = None
+        self._digest = new_digest()
         self.size = 0
         """Octets so far."""
 
@@ -135,6 +171,7 @@ class Spool:
         Beyond the threshold this writes to the file cache without a sync, so an event loop may call it.
         """
         self.size += len(octets)
+        self._digest.update(octets)
         if self._file is None:
             self._chunks.append(octets)
             if self.size > self._threshold:
@@ -146,10 +183,8 @@ class Spool:
 
     def _flush(self, octets: bytes) -> None:
         assert self._file is not None
-        view = memoryview(octets)
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            _write_whole(self._file, octets)
         except OSError as error:
             raise os_error(error) from error
 
@@ -160,7 +195,7 @@ class Spool:
         """
         if self._content is None:
             if self._file is None:
-                self._content = Content(size=self.size, octets=b"".join(self._chunks))
+                self._content = Content(size=self.size, octets=b"".join(self._chunks), digest=self._digest.digest())
             else:
                 self._content = await asyncio.to_thread(self._finish_file)
         return self._content
@@ -168,7 +203,7 @@ class Spool:
     def _finish_file(self) -> Content:
         assert self._file is not None and self._path is not None
         with self._file:
-            return self._store._settle(self._file, self._path, self.size)
+            return self._store._settle(self._file, self._path, self.size, self._digest.digest())
 
     def discard(self) -> None:
         """Forget the content, which no row names, and remove its file; at any time, and twice too."""
@@ -178,4 +213,4 @@ class Spool:
         if self._content is not None and self._content.file is not None:
             self._store.remove(self._content.file)
         elif self._path is not None:
-            self._path.unlink(missing_ok=True)
+            self._store._drop(self._path)

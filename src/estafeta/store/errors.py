@@ -37,6 +37,10 @@ class DiskFull(StoreError):
     """No space is left for the commit or the content."""
 
 
+class Damaged(StoreError):
+    """The database is not what was written to it: what is damaged, and what to do, in one line."""
+
+
 class NewerSchema(StoreError):
     """The data directory was last used by a later version of Estafeta."""
 
@@ -47,6 +51,11 @@ class ConstraintViolated(StoreError):
 
 class StoreClosed(StoreError):
     """The store was closed before."""
+
+
+def damaged(what: str, remedy: str = "stop the server and run `estafeta repair`") -> Damaged:
+    """The error for what is damaged, with the remedy."""
+    return Damaged(f"{what}: {remedy}")
 
 
 def os_error(error: OSError) -> StoreError:

@@ -1,9 +1,10 @@
-"""Files and folders that only their owner can open, whatever the umask is."""
+"""Files and folders that only their owner can open, whatever the umask is; and what contents are kept in, `Files`."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 
 def make_folder(path: Path) -> None:
@@ -27,3 +28,60 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Files(Protocol):
+    """What large contents ask of a file system; every method raises OSError."""
+
+    def make_folder(self, path: Path) -> None:
+        """See the function of this name."""
+
+    def create(self, path: Path) -> BinaryIO:
+        """Make a file that is not there yet, without a buffer, for its owner alone."""
+
+    def sync(self, file: BinaryIO) -> None:
+        """Make what was written to it durable."""
+
+    def sync_folder(self, path: Path) -> None:
+        """Make names in a folder durable."""
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Give a file another name, for what has that name."""
+
+    def remove(self, path: Path) -> None:
+        """Take a file away; nothing where there is none."""
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open a file for reading, without a buffer."""
+
+
+class SystemFiles:
+    """Those of the system."""
+
+    def make_folder(self, path: Path) -> None:
+        """See Files."""
+        make_folder(path)
+
+    def create(self, path: Path) -> BinaryIO:
+        """See Files."""
+        return os.fdopen(open_private(path, is_new=True), "w+b", buffering=0)
+
+    def sync(self, file: BinaryIO) -> None:
+        """See Files."""
+        os.fsync(file.fileno())
+
+    def sync_folder(self, path: Path) -> None:
+        """See Files."""
+        sync_folder(path)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """See Files."""
+        path.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """See Files."""
+        path.unlink(missing_ok=True)
+
+    def open(self, path: Path) -> BinaryIO:
+        """See Files."""
+        return path.open("rb", buffering=0)

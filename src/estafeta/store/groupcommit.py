@@ -21,6 +21,7 @@ import structlog
 
 from estafeta.store.engine import Engine, Transaction
 from estafeta.store.errors import StoreClosed, StoreError
+from estafeta.store.tally import CommitTally
 
 T = TypeVar("T")
 
@@ -50,11 +51,18 @@ class GroupCommit:
         self._engine = engine
         self._monotonic = monotonic
         self._waiting: deque[Submission] = deque()
+        self.tally = CommitTally()
+        """What is counted of the groups."""
 
     @property
     def has_waiting(self) -> bool:
         """Whether a group can be run."""
         return bool(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Changes that wait."""
+        return len(self._waiting)
 
     def submit(self, submission: Submission) -> None:
         """Let a change wait for the next group; changes are run in the order in which they came."""
@@ -62,12 +70,14 @@ class GroupCommit:
 
     def run_group(self) -> list[Submission]:
         """Run and commit what waits; gives the submissions that now have a value or error. Never raises."""
+        self.tally.begin(self._monotonic())
         try:
             self._engine.begin()
         except Exception as error:
             group = list(self._waiting)
             self._waiting.clear()
             _fail(group, error)
+            self.tally.fail(str(error))
             return group
         group = []
         try:
@@ -80,6 +90,9 @@ class GroupCommit:
         except Exception as error:
             self._engine.rollback()
             _fail(group, error)
+            self.tally.fail(str(error))
+        else:
+            self.tally.succeed(self._monotonic(), len(group))
         return group
 
     def _run_changes(self, group: list[Submission]) -> bool:
@@ -162,6 +175,11 @@ class ThreadDriver:
     def _ring(self) -> None:
         self._ringing = None
         self._bell.put(True)
+
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for the next group."""
+        return len(self._inbox) + self._commit.waiting
 
     def close(self) -> None:
         """Finish what waits, and end the thread."""

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 
 from estafeta.store.engine import Row, Transaction
-from estafeta.store.records import EntryKind, Instant, JournalEntry, MessageId
+from estafeta.store.ids import IdSource
+from estafeta.store.records import EntryKind, Instant, JournalEntry, MailboxId, MessageId, RecipientId
 from estafeta.store.statements import Statements
 
 _sql = Statements("journal")
@@ -32,6 +33,17 @@ def record(tx: Transaction, entry: JournalEntry) -> None:
 def record_once(tx: Transaction, message_id: MessageId, entry: JournalEntry) -> bool:
     """Add the entry of an accepted mail object; False when that mail object was accepted before."""
     return _insert(tx, message_id, entry, message_id)
+
+
+def with_ends(
+    entry: JournalEntry, delivered: Iterable[tuple[MailboxId, int]], queued: Iterable[RecipientId]
+) -> JournalEntry:
+    """The entry, and where its message is now: mailboxes with UIDs, and recipients in the queue. `audit` reads them."""
+    text = IdSource.text
+    facts = entry.facts | {"delivered": [[text(mailbox_id), uid] for mailbox_id, uid in delivered]}
+    if ids := [text(recipient_id) for recipient_id in queued]:
+        facts["queued"] = ids
+    return JournalEntry(entry.kind, entry.at, entry.session_id, entry.message_id, facts, entry.keys)
 
 
 def by_message(tx: Transaction, message_id: int) -> list[JournalEntry]:
@@ -60,6 +72,15 @@ def by_key(tx: Transaction, text: str, *, limit: int) -> list[JournalEntry]:
         found += [entry for entry in map(_entry, rows) if text in entry.keys]
         before = day << _HASH_BITS
     return found[:limit]
+
+
+def index_again(tx: Transaction, after: int, limit: int) -> int | None:
+    """Make the keys of entries above an id anew, of which there are none; gives the last one's id, None at the end."""
+    rows = tx.run(_sql.keys_of_entries, after=after, limit=limit)
+    for entry_id, at, keys in rows:
+        for key in _index_keys(at, keys.split("\n") if keys else ()):
+            tx.do(_sql.add_key, key=key, entry_id=entry_id)
+    return rows[-1][0] if rows else None
 
 
 def prune(tx: Transaction, before: Instant, limit: int) -> int:

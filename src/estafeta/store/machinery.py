@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from estafeta.store.engine import Transaction
+from estafeta.store.files import Files, SystemFiles
 from estafeta.store.groupcommit import GroupCommit, ThreadDriver
 from estafeta.store.ids import IdSource
 from estafeta.store.readers import Readers
@@ -28,6 +29,10 @@ class Writer(Protocol):
 
     def write_later(self, change: Callable[[Transaction], object]) -> None:
         """Have the change committed in a group for which nobody waits; a failure is only logged."""
+
+    @property
+    def waiting(self) -> int:
+        """Changes that wait for the next group."""
 
     def close(self) -> None:
         """Finish what waits."""
@@ -49,6 +54,8 @@ class Machinery:
 
     vfs: str | None = None
     """The SQLite file system; None: the usual one."""
+    files: Files = field(default_factory=SystemFiles)
+    """Where large contents are."""
     monotonic: Callable[[], float] = time.monotonic
     """Seconds, by which a group's length is measured."""
     writer: Callable[[GroupCommit], Writer] = ThreadDriver

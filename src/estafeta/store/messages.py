@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
-from estafeta.store import mailboxes
+from estafeta.store import contents, mailboxes
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, OverQuota, StoreError
@@ -168,8 +168,8 @@ def read_content(tx: Transaction, content_store: ContentStore, mailbox_id: Mailb
     row = tx.one(_sql.content_of_message, mailbox_id=mailbox_id, uid=uid)
     if row is None:
         raise NotFound(f"there is no message {uid} in the mailbox")
-    prefix, octets, file = row
-    return bytes(prefix + (content_store.read(file) if octets is None else octets))
+    prefix, *content = row
+    return bytes(prefix + contents.whole(content_store, *content))
 
 
 def read_contents(
@@ -177,9 +177,7 @@ def read_contents(
 ) -> list[tuple[int, bytes]]:
     """UIDs and octets of the messages in a range of UIDs."""
     rows = tx.run(_sql.contents_of_messages, mailbox_id=mailbox_id, first=first, last=last)
-    return [
-        (uid, prefix + (content_store.read(file) if octets is None else octets)) for uid, prefix, octets, file in rows
-    ]
+    return [(uid, prefix + contents.whole(content_store, *content)) for uid, prefix, *content in rows]
 
 
 def content_alone(tx: Transaction, content_store: ContentStore, content_id: int) -> bytes:
@@ -187,8 +185,7 @@ def content_alone(tx: Transaction, content_store: ContentStore, content_id: int)
     row = tx.one(_sql.content_by_id, content_id=content_id)
     if row is None:
         raise NotFound("the content is gone")
-    octets, file = row
-    return content_store.read(file) if octets is None else octets
+    return contents.whole(content_store, *row)
 
 
 def sizes(tx: Transaction, mailbox_id: MailboxId, first: int, last: int) -> list[tuple[int, int]]:
@@ -504,6 +501,7 @@ def append(
             size=draft.content.size,
             octets=draft.content.octets,
             file=draft.content.file,
+            digest=draft.content.found_digest(),
         )
         rows.append(
             {

@@ -57,6 +57,8 @@ def migrate(connection: apsw.Connection, data_directory: Path, migrations: list[
             connection.execute(f"PRAGMA user_version = {newest}").fetchall()
             if broken := connection.execute("PRAGMA foreign_key_check").fetchall():
                 raise StoreError(f"migration to schema {newest} breaks references in {broken[0][0]}")
+    except (apsw.CorruptError, apsw.NotADBError):  # told as what it is
+        raise
     except apsw.Error as error:
         raise StoreError(f"migration to schema {newest} failed, nothing was changed: {error}") from error
 
@@ -73,6 +75,9 @@ def _copy(connection: apsw.Connection, target: Path) -> None:
     os.close(open_private(part, is_new=True))
     try:
         connection.execute("VACUUM INTO ?", (str(part),)).fetchall()
+    except (apsw.CorruptError, apsw.NotADBError):  # told as what it is
+        part.unlink(missing_ok=True)
+        raise
     except apsw.Error as error:
         part.unlink(missing_ok=True)
         raise StoreError(f"cannot copy the database to {target} before the migration: {error}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from estafeta.mail.address import ForwardPath, ReversePath
 from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
-from estafeta.store import destinations, leaving
+from estafeta.store import contents, destinations, leaving
 from estafeta.store.addresses import address_of
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Row, Transaction
@@ -111,8 +111,11 @@ def _add_recipient(tx: Transaction, recipient: QueuedRecipient, forward_path: st
     tx.later(_sql.add_recipient, values)
 
 
-def add_released(tx: Transaction, held: QueuedMessage, recipients: Iterable[QueuedRecipient], *, now: Instant) -> None:
-    """Queue what goes on of a message that was held; what waits there already is not queued twice."""
+def add_released(
+    tx: Transaction, held: QueuedMessage, recipients: Iterable[QueuedRecipient], *, now: Instant
+) -> list[RecipientId]:
+    """Queue what goes on of a message that was held; what waits there already is not queued twice. Gives the others."""
+    added = []
     tx.do(_sql.release_message, message_id=held.message_id, now=now)
     messages: set[int] = {held.message_id}
     for recipient in recipients:
@@ -123,6 +126,8 @@ def add_released(tx: Transaction, held: QueuedMessage, recipients: Iterable[Queu
         where = {"message_id": message_id, "forward_path": path, "destination": recipient.destination}
         if tx.one(_sql.is_queued, **where) is None:
             _add_recipient(tx, recipient, path)
+            added.append(recipient.recipient_id)
+    return added
 
 
 # What is looked at.
@@ -209,12 +214,12 @@ def count(tx: Transaction) -> dict[QueueStatus, int]:
 
 
 def read_content(tx: Transaction, content_store: ContentStore, message_id: MessageId) -> bytes:
-    """The octets that are relayed for a queued message: its prefix and the content. Raises NotFound."""
+    """The octets that are relayed for a queued message: its prefix and the content. Raises NotFound, Damaged."""
     row = tx.one(_sql.content_of_message, message_id=message_id)
     if row is None:
         raise _not_queued(tx, message_id)
-    prefix, octets, file = row
-    return bytes(prefix + (content_store.read(file) if octets is None else octets))
+    prefix, *content = row
+    return bytes(prefix + contents.whole(content_store, *content))
 
 
 # What is claimed.
@@ -324,15 +329,20 @@ def put_back(tx: Transaction, holder: HolderId, recipient_ids: Iterable[Recipien
         tx.do(statement, holder=holder, review_after=review_after, **named)
 
 
-def redirect(tx: Transaction, *, holder: HolderId, recipient_ids: Iterable[RecipientId], to: str) -> None:
+def redirect(
+    tx: Transaction, *, holder: HolderId, recipient_ids: Iterable[RecipientId], to: str
+) -> list[QueuedRecipient]:
     """Let claimed recipients wait for another destination instead, unclaimed.
 
-    One that waits there already under the same message leaves: it would go there twice.
+    One that waits there already under the same message leaves: it would go there twice. Gives those.
     """
+    merged: list[QueuedRecipient] = []
     for ids in parts(list(recipient_ids)):
         statement, named = listing(_sql.redirect, ids)
         if tx.do(statement, holder=holder, destination=to, **named) < len(ids):
-            leaving.leave(tx, ids, holder)
+            found = {one.recipient_id: one for each in ids for one in find(tx, each)}
+            merged += [found[each] for each in leaving.leave(tx, ids, holder)]
+    return merged
 
 
 def _claimed(tx: Transaction, ids: Sequence[RecipientId], holder: HolderId) -> list[RecipientId]:

@@ -73,20 +73,21 @@ class Readers:
                     inbox.put(None)  # ends this thread, or the other, after this group
                     break
                 group.append(submission)
-            self._run_queries(connection, transaction, group)
+            run_queries(connection, transaction, group)
             resolve(group)
 
-    @staticmethod
-    def _run_queries(connection: apsw.Connection, transaction: SqliteTransaction, group: list[Submission]) -> None:
-        try:
-            connection.execute("BEGIN")
-            for submission in group:
-                try:
-                    submission.value = submission.change(transaction)
-                except BaseException as error:
-                    submission.error = error
-            if connection.in_transaction:  # an I/O error may have ended it
-                connection.execute("COMMIT")
-        except apsw.Error as error:
-            for submission in group:
-                submission.error = submission.error or translated(error)
+
+def run_queries(connection: apsw.Connection, transaction: SqliteTransaction, group: list[Submission]) -> None:
+    """Run them on one snapshot; each has its value or its error then."""
+    try:
+        connection.execute("BEGIN")
+        for submission in group:
+            try:
+                submission.value = submission.change(transaction)
+            except BaseException as error:
+                submission.error = error
+        if connection.in_transaction:  # an I/O error may have ended it
+            connection.execute("COMMIT")
+    except apsw.Error as error:
+        for submission in group:
+            submission.error = submission.error or translated(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import NewType
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
@@ -279,6 +280,24 @@ class Content:
     size: int
     octets: bytes | None = None
     file: str | None = None
+    digest: bytes | None = None
+    """Of the octets (`content_digest`); of small content it may be left out, it is found then."""
+
+    def found_digest(self) -> bytes | None:
+        """Its digest; None of a file of which nobody has said it."""
+        if self.digest is None and self.octets is not None:
+            return content_digest(self.octets)
+        return self.digest
+
+
+def new_digest() -> blake2b:
+    """What the octets of a content are given to in pieces: BLAKE2b (RFC 7693), 32 octets; twice as fast as SHA-256."""
+    return blake2b(digest_size=32)
+
+
+def content_digest(octets: bytes) -> bytes:
+    """What a content is known by: were one octet another, so would this be."""
+    return blake2b(octets, digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)

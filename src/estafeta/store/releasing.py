@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from estafeta.store import acceptance, journal, leaving, queue
 from estafeta.store.engine import Transaction
-from estafeta.store.records import Acceptance, HolderId, QueuedMessage, RecipientId
+from estafeta.store.records import Acceptance, HolderId, MailboxId, QueuedMessage, RecipientId
 from estafeta.store.statements import Statements
 
 _sql = Statements("releasing")
@@ -42,13 +42,14 @@ def release(
     kept = frozenset(queue.claimed(tx, holder, recipient_ids))
     if kept != frozenset(recipient_ids):
         raise ClaimsLost(kept)
+    delivered: list[tuple[MailboxId, int]] = []
     for delivery in released.deliveries:
         where = {"delivery_id": released.message_id, "mailbox_id": delivery.mailbox_id}
         if tx.one(_sql.is_delivered, **where) is None:
-            acceptance.deliver(tx, released, delivery)
-    queue.add_released(tx, held, released.queued, now=released.accepted_at)
+            delivered.append((delivery.mailbox_id, acceptance.deliver(tx, released, delivery)))
+    queued = queue.add_released(tx, held, released.queued, now=released.accepted_at)
     leaving.changing(tx).update((held.message_id, held.content_id))
     leaving.leave(tx, recipient_ids, holder)
     for notice in notices:
         acceptance.accept(tx, notice)
-    journal.record(tx, released.entry)
+    journal.record(tx, journal.with_ends(released.entry, delivered, queued))

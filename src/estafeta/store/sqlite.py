@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -17,10 +18,13 @@ from typing import Any
 import apsw
 
 from estafeta.store.engine import Row
-from estafeta.store.errors import ConstraintViolated, DiskFull, StoreError
+from estafeta.store.errors import ConstraintViolated, DiskFull, StoreError, damaged
 from estafeta.store.ids import IdSource
 from estafeta.store.locks import WriteLock
 from estafeta.store.statements import Statement
+
+DATABASE = "estafeta.sqlite3"
+"""The name of the database file in the data directory."""
 
 _STRANGER_MS = 10_000
 """How long a lock of a stranger is waited for, in milliseconds."""
@@ -65,13 +69,26 @@ def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tupl
     return itemgetter(*names), texts
 
 
-def translated(error: apsw.Error) -> StoreError:
+_FAULTS = (apsw.Error, UnicodeDecodeError)
+"""What running a statement raises; the second where text in the database is none."""
+
+
+def translated(error: apsw.Error | UnicodeDecodeError) -> StoreError:
     """The store's word for an error of SQLite."""
+    if isinstance(error, apsw.CorruptError | apsw.NotADBError):
+        return damaged(f"the database {DATABASE} is damaged ({_words(error)})")
+    if isinstance(error, UnicodeDecodeError):
+        return damaged(f"the database {DATABASE} is damaged (text in it is none)")
     if isinstance(error, apsw.ConstraintError):
         return ConstraintViolated(str(error))
     if isinstance(error, apsw.FullError):
         return DiskFull("no space is left on the disk of the data directory")
     return StoreError(f"database: {error}")
+
+
+def _words(error: apsw.Error) -> str:
+    """What SQLite says, without apsw's name for it."""
+    return str(error).partition(": ")[2] or str(error)
 
 
 def connect(path: Path, *, read_only: bool = False, vfs: str | None = None) -> apsw.Connection:
@@ -162,7 +179,7 @@ class SqliteTransaction:
             self.flush()
         try:
             return self._execute(statement.text, values).fetchall()
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise translated(error) from error
 
     def one(self, statement: Statement, **values: object) -> Row | None:
@@ -175,7 +192,7 @@ class SqliteTransaction:
         """The first row of the statement, or None, as if no rows waited."""
         try:
             rows = self._execute(statement.text, values).fetchall()
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise translated(error) from error
         return rows[0] if rows else None
 
@@ -185,7 +202,7 @@ class SqliteTransaction:
             self.flush()
         try:
             self._execute(statement.text, values)
-        except apsw.Error as error:
+        except _FAULTS as error:
             raise translated(error) from error
         return self._connection.changes()
 
@@ -363,4 +380,5 @@ class SqliteEngine:
                 self._lock.release()
         except (apsw.Error, OSError):
             pass  # the next process that opens the store reads the WAL
-        self._connection.close(True)
+        with suppress(apsw.Error):  # of the last look at the WAL that closing takes
+            self._connection.close(True)

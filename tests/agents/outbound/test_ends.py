@@ -21,6 +21,7 @@ from estafeta.agents.outbound.lane import Job
 from estafeta.agents.outbound.outcome import Outcome
 from estafeta.agents.outbound.relay import Attempt
 from estafeta.store import destinations, queue
+from estafeta.store.audit import audit_now
 from estafeta.store.errors import NotFound, StoreError
 from estafeta.store.records import Fate, Instant, QueuedRecipient
 from estafeta.store.store import Store, Transaction
@@ -248,6 +249,10 @@ async def check(yard: Yard, removed: set[int]) -> None:
     assert {str(each.forward_path): ends(each) for each in kept if ends(each) != 1} == {}
     assert [each for each in yard.accepted if ends(each) > 1 or told[str(each.forward_path), "delayed"] > 1] == []
     assert sum(ends(each) for each in kept) == len(kept)
+    # The store's own ledger says the same; that an operator took recipients out is told by the command.
+    gaps = await yard.store.read(lambda tx: audit_now(tx, Instant(yard.clock.now)))
+    names = [yard.store.ids.text(each) for each in removed]
+    assert [gap for gap in gaps if not any(name in gap.says for name in names)] == []
     # All ways were gone.
     assert len(taken) > 20
     assert sum(number for (_, action), number in told.items() if action == "failed") > 5

@@ -169,6 +169,7 @@ def test_it_tells_of_each_recipient_what_who_and_when() -> None:
         "recipients": [
             {
                 "forward_path": "u1@example.com",
+                "recipient_id": "0000000000001",
                 "fate": "relayed",
                 "host": "mx.example.com",
                 "address": "192.0.2.1:25",
@@ -178,6 +179,7 @@ def test_it_tells_of_each_recipient_what_who_and_when() -> None:
             },
             {
                 "forward_path": "u2@example.com",
+                "recipient_id": "0000000000002",
                 "fate": "deferred",
                 "host": "mx.example.com",
                 "address": "192.0.2.1:25",

@@ -260,7 +260,13 @@ class Yard:
                 (),
                 tuple(some),
                 1,
-                JournalEntry(EntryKind.TRANSACTION, Instant(self.clock.now), None, MessageId(content_id), {}),
+                JournalEntry(
+                    EntryKind.TRANSACTION,
+                    Instant(self.clock.now),
+                    None,
+                    MessageId(content_id),
+                    {"reverse_path": str(some[0].message.reverse_path)},
+                ),
             )
 
             def change(tx: Transaction, accepted: Acceptance = accepted) -> None:

@@ -12,7 +12,7 @@ from tests.wire.owner import Owner
 from estafeta.wire.smtp import events
 from estafeta.wire.smtp.session import Phase, ServerOptions
 
-STRICT, LMTP, SMALL, SECURE, BARE, LOGGED_IN, SPEAKS = range(7)
+STRICT, LMTP, SMALL, SECURE, BARE, LOGGED_IN, SPEAKS, OWN = range(8)
 
 _LINE = re.compile(r"[2-5][0-9]{2}[ -][^\x00-\x1f\x7f-\x9f\u2028\u2029]*")
 
@@ -46,6 +46,9 @@ def options(given: Input) -> ServerOptions:
         turn=strict and not bare,
         xclient=True if given.has(SPEAKS) else None,
         xforward=True if given.has(SPEAKS) else None,
+        burl=given.has(OWN) and not bare,
+        repairs_line_ends=given.has(OWN),
+        bare_addresses=given.has(OWN),
         refuse_early_commands=strict,
     )
 

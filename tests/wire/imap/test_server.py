@@ -182,6 +182,16 @@ def test_a_line_in_the_middle_of_a_command_with_messages_may_be_too_long() -> No
     assert answered == b"a BAD Line too long\r\nb OK Done\r\n"
 
 
+@pytest.mark.rfc("7888 §4", "A literal that a line announces which is too long is no command.")
+@pytest.mark.parametrize("size", [1, 50, 70_000])
+def test_the_literal_of_a_line_that_is_too_long_is_passed_over(size: int) -> None:
+    said = b"a NOOP " + b"x" * 100_000 + b" {12+}\r\nx LOGOUT\r\nab\r\nb NOOP\r\n"
+    owner = Owner()
+    owner.log_in()
+    answered = b"".join(owner.hear(said[at : at + size]) for at in range(0, len(said), size))
+    assert answered == b"* BAD Line too long\r\nb OK Done\r\n"
+
+
 def test_too_many_parts_of_a_message_are_refused() -> None:
     owner = Owner()
     owner.log_in()

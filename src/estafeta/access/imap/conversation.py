@@ -15,6 +15,7 @@ import structlog
 from estafeta.access.imap.selected import BadNumbers
 from estafeta.access.imap.session import Bye, Ended, Handler, Keeper, Session
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
+from estafeta.net.narrator import speak_of
 from estafeta.net.stream import Stream
 from estafeta.net.tls import ServerTls
 from estafeta.store import journal
@@ -53,6 +54,7 @@ class Conversation:
     async def run(self) -> None:
         """From the greeting to the end, whatever the end is."""
         session = self.session
+        speak_of(self)
         try:
             await self._converse()
         except Bye as bye:
@@ -65,7 +67,7 @@ class Conversation:
             if not isinstance(error, Exception):
                 self._end_with("Server is stopping", Ended.CLOSING, "UNAVAILABLE")
                 raise
-            _log.exception("session failed", incident=self._id_text, protocol="imap", peer=str(session.stream.peer))
+            _log.exception("session failed", incident=self._id_text)
             self._end_with(f"Internal error {self._id_text}, try again later", Ended.FAILED, "SERVERBUG")
         finally:
             session.forget()
@@ -91,6 +93,7 @@ class Conversation:
         await session.check_account()
         session.begin(request)
         self._commands += 1
+        session.environment.tally.commands[type(request).__name__] += 1
         completion = await self._completed(request)
         if completion is not None:
             expunges = not isinstance(request, _BY_NUMBER) or request.is_uid
@@ -134,6 +137,19 @@ class Conversation:
         with suppress(NetError):
             stream.send(engine.take())
 
+    def log_facts(self) -> dict[str, object]:
+        """Whom lines of the log are about that are written in this session."""
+        account = self.session.account or self._account
+        facts: dict[str, object] = {
+            "session": self._id_text,
+            "protocol": "imap",
+            "listener": self._listener,
+            "peer": str(self.session.stream.peer),
+        }
+        if account is not None:
+            facts["account"] = str(account.address)
+        return facts
+
     @property
     def _id_text(self) -> str:
         session = self.session
@@ -153,9 +169,13 @@ class Conversation:
         facts["commands"] = self._commands
         facts["ended"] = self._ended.value
         facts["seconds"] = round(session.environment.clock() - self._started_at, 3)
+        environment = session.environment
+        environment.tally.sessions["imap", self._ended.value] += 1
+        if environment.say_of_sessions is not None:
+            environment.say_of_sessions("session ended", {"session": session.session_id} | facts)
         keys = (str(self._account.address).lower(),) if self._account is not None else ()
         entry = JournalEntry(EntryKind.SESSION, Instant(self._started_at), session.session_id, None, facts, keys)
         try:
             await session.environment.store.write(lambda tx: journal.record(tx, entry))
         except StoreError as error:
-            _log.error("session not recorded", session=self._id_text, reason=str(error))
+            _log.error("session not recorded", reason=str(error))

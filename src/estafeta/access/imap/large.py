@@ -128,7 +128,9 @@ class _Source:
         span = section_span(self.root, item.path, item.text.value)
         if span is None:
             return [b"NIL"]
-        is_from_start = not item.path and item.text is not SectionText.TEXT
+        # The MIME fields of a message's only body are those of the message.
+        is_of_message = not item.path or (item.text is SectionText.MIME and span[0] == self.root.start)
+        is_from_start = is_of_message and item.text is not SectionText.TEXT
         before = self._prefix if is_from_start else b""
         if item.text in (SectionText.FIELDS, SectionText.FIELDS_NOT):
             chosen = header_fields(before + self._read(*span), item.text.value, item.fields)

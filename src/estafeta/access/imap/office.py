@@ -15,6 +15,8 @@ from estafeta.wire.imap.request import Request
 
 TOO_MANY_CONNECTIONS = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
 """What a client over a listener's limits is told."""
+OVERLOADED = b"* BYE [UNAVAILABLE] Too busy for new connections, try again later\r\n"
+"""What a client is told who comes while new connections are refused."""
 
 
 class ImapService:

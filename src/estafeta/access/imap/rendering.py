@@ -264,7 +264,7 @@ def _section_column(name: bytes, item: Section) -> Column:
     if item.text is SectionText.ALL and item.partial is None:
 
         def wholes(batch: Batch) -> tuple[Sequence[Any], ...]:
-            prefixes, octets = batch.column("prefix"), batch.column("octets")
+            prefixes, octets = batch.column("prefix"), list(map(without_nul, batch.column("octets")))
             return list(map(add, map(len, prefixes), map(len, octets))), prefixes, octets
 
         # Prefix and content come together in the response itself: each octet is copied once less.

@@ -152,10 +152,11 @@ class Session:
         self._deadline_is_due = True
         self._teller: asyncio.Task[None] | None = None
         self._progress_at = 0.0
-        self.logins = Logins(environment.authenticator, environment.nonce, stream)
+        self.logins = Logins(environment.authenticator, environment.nonce, stream, environment.say)
         settings = environment.settings
         limits = Limits(command=settings.command_line, literal=settings.literal, faults=settings.faults)
-        self.engine = ServerEngine(self.offer(), is_secure=stream.tls is not None, limits=limits)
+        replies = environment.tally.imap_replies
+        self.engine = ServerEngine(self.offer(), is_secure=stream.tls is not None, limits=limits, replies=replies)
 
     @property
     def settings(self) -> ImapSettings:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from estafeta.agents import lines
 from estafeta.agents.outbound.desk import STEP, Desk
 from estafeta.agents.outbound.lane import Job
 from estafeta.agents.outbound.outcome import Outcome
@@ -69,14 +70,16 @@ class Bookkeeper:
         outcomes = attempt.outcomes
         if len(outcomes) != len(job.recipients):
             outcomes = _completed(job.recipients, outcomes)
-        # What is put off once more although its time is over has expired. What was released is written down already.
-        outcomes = attempt.outcomes = [
+        # What is put off once more although its time is over has expired.
+        outcomes = [
             each.aged(is_overdue=is_overdue(job.message, now))
             if each.fate is Fate.DEFERRED and schedule.is_over(each.recipient, now)
             else each
             for each in outcomes
-            if each.fate is not Fate.RELEASED
         ]
+        self._count(job.message, outcomes, now, attempts=1)
+        # What was released is written down already.
+        outcomes = attempt.outcomes = [each for each in outcomes if each.fate is not Fate.RELEASED]
         rows = settlements(outcomes, schedule, now)
         entry = None
         if rows:
@@ -104,6 +107,7 @@ class Bookkeeper:
             if tools.notifier.is_due(each, is_review=True)
             and (each.fate.is_final or each.is_overdue or tools.schedule.is_delay_due(each.recipient, now))
         ]
+        self._count(group[0].message, [each for each in outcomes if each.fate.is_final], now, attempts=0)
         told = {each.recipient.recipient_id for each in due}
         rows = reviewed(outcomes, tools.schedule, now)
         entry = None
@@ -115,6 +119,17 @@ class Bookkeeper:
             await self._tell(group[0].message, settled, due, None)
         else:
             self._desk.settler.add(settled)
+
+    def _count(self, message: QueuedMessage, outcomes: Iterable[Outcome], now: float, *, attempts: int) -> None:
+        """What was found out by so many attempts, for who counts and for the log."""
+        tally, say = self._desk.tools.tally, self._desk.tools.say
+        for each in outcomes:
+            fate = each.fate.value
+            tally.attempts[fate] += attempts
+            if each.fate.is_final:
+                tally.ended(fate, now - message.accepted_at)
+            if say is not None:
+                say(f"recipient {fate}", lines.tried(message, each, now, attempts=attempts))
 
     async def _tell(
         self, message: QueuedMessage, settled: Settled, due: Sequence[Outcome], content: bytes | None
@@ -223,9 +238,10 @@ class Bookkeeper:
                 rest.append(each)
             else:
                 moved.setdefault((_holder((each,)), other), []).append(each.recipient_id)
+        now = Instant(self._desk.tools.clock())
         for (holder, other), ids in moved.items():
             leaving = len(ids) if is_counted else 0
-            self._desk.settler.add(Settled(holder, moved=((other, tuple(ids)),), leaving=leaving))
+            self._desk.settler.add(Settled(holder, moved=((other, tuple(ids)),), moved_at=now, leaving=leaving))
         return rest
 
     def is_elsewhere(self, recipient: QueuedRecipient) -> bool:

@@ -21,6 +21,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import is_overdue
 from estafeta.agents.outbound.settling import Settled
 from estafeta.mail.reply import Reply
+from estafeta.net.narrator import speak_of
 from estafeta.store.errors import NotFound, StoreError
 from estafeta.store.records import DestinationState, Fate, HolderId
 
@@ -112,6 +113,7 @@ class Couriers:
 
     async def _go(self, lane: Lane) -> None:
         """Take one job after the other, until there is none or others wait for their turn."""
+        speak_of(None)  # it may have been sent by a session
         desk = self._desk
         is_starting = True
         while True:
@@ -162,6 +164,7 @@ class Couriers:
     # One job.
 
     async def _carry(self, lane: Lane, job: Job) -> None:
+        speak_of(job)
         tools, deaths = self._desk.tools, lane.deaths
         began = tools.monotonic()
         content = job.content

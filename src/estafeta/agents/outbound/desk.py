@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from estafeta.agents.lines import Say
 from estafeta.agents.outbound.alarm import Alarm
 from estafeta.agents.outbound.lane import Job
 from estafeta.agents.outbound.lanes import Lanes
@@ -15,6 +16,7 @@ from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import DestinationLimit, RelaySettings
 from estafeta.agents.outbound.settling import Settler
+from estafeta.agents.tally import RelayTally
 from estafeta.routing.destinations import Destination
 from estafeta.store.records import HolderId, QueuedRecipient
 from estafeta.store.store import Store
@@ -40,6 +42,10 @@ class Tools:
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tally: RelayTally = field(default_factory=RelayTally)
+    """Where attempts are counted."""
+    say: Say | None = None
+    """The log's lines of them; None where there are none."""
 
 
 @dataclass(slots=True)

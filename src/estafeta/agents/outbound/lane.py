@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from estafeta.agents.outbound.rates import Meter
 from estafeta.agents.outbound.settings import DestinationLimit
 from estafeta.routing.destinations import Destination
+from estafeta.store.ids import IdSource
 from estafeta.store.records import QueuedMessage, QueuedRecipient
 
 _UNTIL_VARIED = re.compile(r"[^0-9+=_-]*")
@@ -39,6 +40,10 @@ class Job:
     recipients: list[QueuedRecipient]
     content: bytes | None = None
     """Prefix and content, while they are in memory."""
+
+    def log_facts(self) -> dict[str, object]:
+        """Whom lines of the log are about that are written while it is tried."""
+        return {"message": IdSource.text(self.message.content_id), "destination": self.recipients[0].destination}
 
 
 @dataclass(slots=True)

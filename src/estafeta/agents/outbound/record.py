@@ -9,8 +9,10 @@ from estafeta.agents.outbound.outcome import Outcome
 from estafeta.agents.outbound.plan import Trouble
 from estafeta.agents.outbound.relay import Attempt
 from estafeta.agents.outbound.schedule import Schedule
+from estafeta.mail.envelope import Notify
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.routing.destinations import LATER, Destination, DestinationKind
+from estafeta.store.ids import IdSource
 from estafeta.store.records import (
     EntryKind,
     Fate,
@@ -183,9 +185,29 @@ def _entry(
     facts["recipients"] = recipients
     if len(outcomes) > len(recipients):
         facts["recipients_left_out"] = len(outcomes) - len(recipients)
+        facts["ended_left_out"] = [
+            IdSource.text(each.recipient.recipient_id) for each in outcomes[len(recipients) :] if each.fate.is_final
+        ]
     facts["seconds"] = round(seconds, 3)
     facts["ended"] = ended
     return JournalEntry(EntryKind.ATTEMPT, Instant(at), None, MessageId(message.content_id), facts)
+
+
+def merged_entry(recipient: QueuedRecipient, destination: str, *, at: float) -> JournalEntry:
+    """The journal's row of a recipient that was sent to a destination where it waits already."""
+    facts: dict[str, object] = {
+        "destination": destination,
+        "recipients": [
+            {
+                "forward_path": str(recipient.forward_path),
+                "recipient_id": IdSource.text(recipient.recipient_id),
+                "fate": "merged",
+                "reply": "it waits there already",
+            }
+        ],
+        "ended": "merged",
+    }
+    return JournalEntry(EntryKind.ATTEMPT, Instant(at), None, MessageId(recipient.message.content_id), facts)
 
 
 def _trouble(trouble: Trouble) -> dict[str, object]:
@@ -198,7 +220,14 @@ def _trouble(trouble: Trouble) -> dict[str, object]:
 
 
 def _told(outcome: Outcome, row: Settlement) -> dict[str, object]:
-    told: dict[str, object] = {"forward_path": str(outcome.recipient.forward_path), "fate": outcome.fate.value}
+    recipient = outcome.recipient
+    told: dict[str, object] = {
+        "forward_path": str(recipient.forward_path),
+        "recipient_id": IdSource.text(recipient.recipient_id),
+        "fate": outcome.fate.value,
+    }
+    if recipient.notify is not None:
+        told["notify"] = ",".join(word for word in Notify if word in recipient.notify)
     if outcome.host is not None:
         told["host"] = outcome.host.name[:_MAX_WORD]
         if outcome.host.address:

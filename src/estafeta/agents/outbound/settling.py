@@ -8,15 +8,18 @@ often the store fails, and whoever is cancelled meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
 import structlog
 
+from estafeta.agents.outbound.record import merged_entry
+from estafeta.net.narrator import speak_of
 from estafeta.store import acceptance, destinations, journal, queue
 from estafeta.store.errors import ConstraintViolated, DirectoryChanged, OverQuota, StoreClosed, StoreError
+from estafeta.store.ids import IdSource
 from estafeta.store.records import (
     Acceptance,
     DestinationState,
@@ -56,6 +59,8 @@ class Settled:
     """Claimed recipients that were not tried."""
     moved: tuple[tuple[str, tuple[RecipientId, ...]], ...] = ()
     """Those that wait for other destinations from now on."""
+    moved_at: Instant | None = None
+    """When that was found out."""
     block: DestinationState | None = None
     clear: str | None = None
     """A destination that takes mail again."""
@@ -152,6 +157,7 @@ class Settler:
     # Without notifications.
 
     async def _write_all(self) -> None:
+        speak_of(None)  # of many messages, not of the one whose courier came first
         try:
             while self._waiting:
                 batch = self._next_batch()
@@ -202,8 +208,9 @@ class Settler:
         for each in batch:
             if each.settlements:
                 by_holder.setdefault(each.holder, []).extend(each.settlements)
+        kept: set[RecipientId] = set()
         for holder, settlements in by_holder.items():
-            queue.settle(tx, holder, settlements)
+            kept.update(queue.settle(tx, holder, settlements))
         for each in batch:
             if each.block is not None:
                 destinations.block(tx, each.block)
@@ -212,9 +219,10 @@ class Settler:
             if each.put_back:
                 queue.put_back(tx, each.holder, each.put_back, review_after=self.first_review_after)
             for destination, ids in each.moved:
-                queue.redirect(tx, holder=each.holder, recipient_ids=ids, to=destination)
+                for merged in queue.redirect(tx, holder=each.holder, recipient_ids=ids, to=destination):
+                    journal.record(tx, merged_entry(merged, destination, at=each.moved_at or merged.next_attempt_at))
             if each.entry is not None:
-                journal.record(tx, each.entry)
+                journal.record(tx, _as_kept(each, each.entry, kept))
 
     # With notifications.
 
@@ -244,11 +252,15 @@ class Settler:
                     return
                 discard(notices)
                 notices = ()
+                if settled.entry is not None:
+                    settled.entry.facts.pop("notifications", None)
                 if tries > _AT_ONCE:
                     await self._sleep(RETRY_AFTER)
         except Exception:
             log.exception("a notification cannot be written")
             discard(notices)
+            if settled.entry is not None and due:
+                settled.entry.facts["notifications"] = ["none could be made, it cannot be written"]
             await self._write_batch([settled])
         finally:
             self._settled(settled)
@@ -267,13 +279,14 @@ class Settler:
         self, tx: Transaction, settled: Settled, due: frozenset[RecipientId], notices: Sequence[Acceptance]
     ) -> None:
         # A claim that was lost is somebody else's to tell of, and what the operator has removed is nobody's.
-        kept = due.intersection(queue.settle(tx, settled.holder, settled.settlements))
+        ours = set(queue.settle(tx, settled.holder, settled.settlements))
+        kept = due.intersection(ours)
         if kept != due:
             raise _ClaimsLost(kept)
         for notice in notices:
             acceptance.accept(tx, notice)
         if settled.entry is not None:
-            journal.record(tx, settled.entry)
+            journal.record(tx, _as_kept(settled, settled.entry, ours))
 
     async def _until_written(self, change: Callable[[Transaction], object]) -> None:
         """What was found out must not be lost: a store that fails, as on a full disk, is asked again."""
@@ -289,3 +302,11 @@ class Settler:
                 wait = min(wait * 2, LONGEST_RETRY)
             else:
                 return
+
+
+def _as_kept(settled: Settled, entry: JournalEntry, kept: Set[RecipientId]) -> JournalEntry:
+    """The entry, with the recipients named of which it decides nothing: others have them, or an operator took them."""
+    lost = [each.recipient_id for each in settled.settlements if each.recipient_id not in kept]
+    if not lost:
+        return entry
+    return replace(entry, facts=entry.facts | {"not_ours": [IdSource.text(each) for each in lost]})

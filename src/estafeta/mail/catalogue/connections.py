@@ -37,6 +37,15 @@ TOO_MANY_CONNECTIONS = GROUP.reply(
     when="In place of the greeting, where the client or all together have too many connections.",
     standard="RFC 5321 §3.8, §4.2.3",
 )
+OVERLOADED = GROUP.reply(
+    "overloaded",
+    421,
+    "4.3.2",
+    "too busy for new connections, try again later",
+    "demasiada carga para nuevas conexiones, inténtelo más tarde",
+    when="In place of the greeting, while the server has more to do than it can.",
+    standard="RFC 5321 §3.8, §4.2.3; RFC 3463 §3.4",
+)
 CLOSING = GROUP.reply(
     "closing",
     421,

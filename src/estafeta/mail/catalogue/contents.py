@@ -165,6 +165,6 @@ DISK_FULL = GROUP.reply(
     "4.3.1",
     "no room for mail at the moment, try again later",
     "ahora no hay espacio para correo, inténtelo más tarde",
-    when="The disk is full.",
-    standard="RFC 5321 §4.2.3; RFC 3463 §3.4",
+    when="MAIL, where the disk is nearly full or has no room for the SIZE; the end of the content, where it is full.",
+    standard="RFC 1870 §6.1 (1); RFC 5321 §4.2.3; RFC 3463 §3.4",
 )

@@ -24,6 +24,15 @@ TOO_MANY_MESSAGES = GROUP.reply(
     when="The session has had all the transactions that it may have.",
     standard="RFC 5321 §3.8; RFC 9422 §4",
 )
+BUSY = GROUP.reply(
+    "busy",
+    451,
+    "4.3.2",
+    "too busy for more mail, try again later",
+    "demasiada carga para más correo, inténtelo más tarde",
+    when="MAIL while the server has so much to do that refusing new connections was not enough.",
+    standard="RFC 5321 §4.2.3; RFC 3463 §3.4",
+)
 LOGIN_NEEDED = GROUP.reply(
     "login-needed",
     530,

@@ -1,6 +1,7 @@
 -- name: add_content
 -- The octets of an accepted mail object, or the file that holds them.
-INSERT INTO contents (content_id, size, octets, file) VALUES (:content_id, :size, :octets, :file);
+INSERT INTO contents (content_id, size, octets, file, digest)
+VALUES (:content_id, :size, :octets, :file, :digest);
 
 -- name: find_box
 -- What a delivery must know of a mailbox, and whether its account has a quota that must be looked at.

@@ -8,6 +8,10 @@ ON CONFLICT (entry_id) DO NOTHING;
 -- One key of an entry.
 INSERT INTO journal_keys (key, entry_id) VALUES (:key, :entry_id);
 
+-- name: keys_of_entries
+-- What entries are found by, from an id on.
+SELECT entry_id, at, keys FROM journal WHERE entry_id > :after ORDER BY entry_id LIMIT :limit;
+
 -- name: remove_key
 -- A key of an entry goes.
 DELETE FROM journal_keys WHERE key = :key AND entry_id = :entry_id;

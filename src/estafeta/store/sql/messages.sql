@@ -43,19 +43,19 @@ SELECT first_uid, last_uid FROM expunged WHERE mailbox_id = :mailbox_id AND mods
 
 -- name: content_of_message
 -- What a reader gets of a message: the prefix, and the octets or the file that holds them.
-SELECT m.prefix, c.octets, c.file
+SELECT m.prefix, c.content_id, c.octets, c.file, c.digest
 FROM messages AS m JOIN contents AS c ON c.content_id = m.content_id
 WHERE m.mailbox_id = :mailbox_id AND m.uid = :uid;
 
 -- name: contents_of_messages
 -- What a reader gets of the messages in a range of UIDs.
-SELECT m.uid, m.prefix, c.octets, c.file
+SELECT m.uid, m.prefix, c.content_id, c.octets, c.file, c.digest
 FROM messages AS m JOIN contents AS c ON c.content_id = m.content_id
 WHERE m.mailbox_id = :mailbox_id AND m.uid BETWEEN :first AND :last ORDER BY m.uid;
 
 -- name: content_by_id
--- The octets of a content, or the file that holds them.
-SELECT octets, file FROM contents WHERE content_id = :content_id;
+-- The octets of a content, or the file that holds them, and its digest.
+SELECT content_id, octets, file, digest FROM contents WHERE content_id = :content_id;
 
 -- name: sizes_of_messages
 -- How large the messages in a range of UIDs are.
@@ -189,7 +189,8 @@ WHERE mailbox_id = :mailbox_id;
 
 -- name: add_content
 -- The octets of an appended message, or the file that holds them.
-INSERT INTO contents (content_id, size, octets, file) VALUES (:content_id, :size, :octets, :file);
+INSERT INTO contents (content_id, size, octets, file, digest)
+VALUES (:content_id, :size, :octets, :file, :digest);
 
 -- name: claim_recent
 -- From now on all that is there was told of.

@@ -240,6 +240,6 @@ UPDATE queued_recipients SET status = 'held' WHERE recipient_id IN (:ids);
 
 -- name: content_of_message
 -- What is relayed: the prefix, and the octets or the file that holds them.
-SELECT m.prefix, c.octets, c.file
+SELECT m.prefix, c.content_id, c.octets, c.file, c.digest
 FROM queued_messages AS m JOIN contents AS c ON c.content_id = m.content_id
 WHERE m.message_id = :message_id;

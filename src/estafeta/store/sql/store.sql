@@ -17,6 +17,10 @@ SELECT max(id) FROM (
 -- The names of all files that hold a content.
 SELECT file FROM contents WHERE file IS NOT NULL;
 
+-- name: all_content_files
+-- The same, read from the table and not from the index of such files.
+SELECT file FROM contents WHERE coalesce(file, '') <> '';
+
 -- name: forget_holders
 -- No process relays.
 DELETE FROM holders;

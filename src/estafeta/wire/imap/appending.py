@@ -111,19 +111,19 @@ class AppendReader:
             given.append(events.AppendMessage(flags, internal_at, None))
             self._in_message = self._is_catenating = True
             return self._part(reader, given)
-        is_utf8 = reader.skip(b"UTF8 (")
-        if is_utf8 and not reader.looks_at(b"~"):
-            raise GrammarError("UTF8 takes a literal8")
+        is_utf8 = self._is_utf8_next(reader)
         size = self._announced_size(reader)
         given.append(events.AppendMessage(flags, internal_at, size, is_utf8))
         self._in_message = True
         self._wants_parenthesis = is_utf8
         return Announced.MESSAGE
 
-    # cat-part = text-literal / url; text-literal = "TEXT" SP literal; url = "URL" SP astring
+    # cat-part = text-literal / url / utf8-literal; text-literal = "TEXT" SP literal; url = "URL" SP astring
+    # RFC 6855 §4: utf8-literal = "UTF8" SP "(" literal8 ")"
     def _part(self, reader: Reader, given: list[events.Event]) -> Announced | None:
         self._counted()
-        if reader.skip(b"TEXT "):
+        self._wants_parenthesis = self._is_utf8_next(reader)
+        if self._wants_parenthesis or reader.skip(b"TEXT "):
             self._announced_size(reader)
             return Announced.TEXT
         reader.expect(b"URL ")
@@ -142,17 +142,25 @@ class AppendReader:
         return None
 
     def _after_literal(self, reader: Reader, given: list[events.Event]) -> None:
-        if self._is_catenating:
-            self._part_after(reader, given)
-            return
         if self._wants_parenthesis:
             reader.expect(b")")
             self._wants_parenthesis = False
+        if self._is_catenating:
+            self._part_after(reader, given)
+            return
         self._end_message(given)
 
     def _end_message(self, given: list[events.Event]) -> None:
         self._in_message = False
         given.append(events.AppendMessageEnd())
+
+    @staticmethod
+    def _is_utf8_next(reader: Reader) -> bool:
+        if not reader.skip(b"UTF8 ("):
+            return False
+        if not reader.looks_at(b"~"):
+            raise GrammarError("UTF8 takes a literal8")
+        return True
 
     def _announced_size(self, reader: Reader) -> int:
         match = _ANNOUNCEMENT.fullmatch(reader.rest())

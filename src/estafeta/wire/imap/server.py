@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from binascii import b2a_base64
+from collections import Counter
 from dataclasses import dataclass
 
 from estafeta.wire.imap import events
@@ -24,9 +25,10 @@ from estafeta.wire.imap.completion import Completion, Status, bad, no
 from estafeta.wire.imap.compression import Compression, CompressionError
 from estafeta.wire.imap.events import Event
 from estafeta.wire.imap.reading import GrammarError, Reader
+from estafeta.wire.imap.receiving import CommandBuffer
 from estafeta.wire.imap.request import Request
 from estafeta.wire.imap.session import Offer, Session, State
-from estafeta.wire.octets import LineFault, ReceiveBuffer
+from estafeta.wire.octets import LineFault
 
 ANSWERS_HIGH = 64 * 1024
 """Octets of answers that wait before the owner is asked to send them."""
@@ -72,12 +74,21 @@ class Limits:
 class ServerEngine:
     """One connection, from the greeting to its end."""
 
-    def __init__(self, offer: Offer, *, is_secure: bool = False, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        *,
+        is_secure: bool = False,
+        limits: Limits | None = None,
+        replies: Counter[str] | None = None,
+    ) -> None:
+        """`replies` counts tagged responses by their status: OK, NO, BAD."""
+        self._replies = Counter() if replies is None else replies
         self.session = Session(offer, is_secure=is_secure)
         self.tag = ""
         """Of the command that is open, or was last."""
         self._limits = limits or Limits()
-        self._input = ReceiveBuffer()
+        self._input = CommandBuffer()
         self._output: list[bytes] = []
         self.waiting = 0
         """Octets that wait to be taken."""
@@ -223,16 +234,19 @@ class ServerEngine:
         return max(most - len(self._gathered) + self._literal_octets, 2)
 
     def _read_faulty(self, fault: LineFault) -> None:
+        # It may end in the announcement of a literal all the same, whose octets are no commands.
+        end = self._input.end_of_line()
         if self._is_discarding:
-            self._is_discarding = False  # in step again with the next line
+            self._discard(end)
             return
+        announced = _ANNOUNCED.search(end)
         text = str(fault)
         fault_of = bad(text[:1].upper() + text[1:])
         if self._append is not None:
-            self._fail(self.tag, fault_of)
+            self._fail(self.tag, fault_of, announced)
             return
         tag = _TAG.match(self._gathered)
-        self._fail(tag[0].decode() if tag else "*", fault_of)
+        self._fail(tag[0].decode() if tag else "*", fault_of, announced)
 
     def _read_line(self, line: bytes) -> Event | None:
         announced = _ANNOUNCED.search(line)
@@ -558,6 +572,7 @@ class ServerEngine:
         self._given.append(events.TooManyFaults())
 
     def _answer(self, tag: str, completion: Completion) -> None:
+        self._replies[completion.status.value] += 1
         self.send(_line(tag, completion))
 
     def _forget_gathered(self) -> None:

@@ -7,6 +7,7 @@ engine reads on when that is answered. After a fatal fault or QUIT it is ended a
 from __future__ import annotations
 
 import binascii
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,16 @@ class Limits:
 class ServerEngine:
     """One session of a POP3 server."""
 
-    def __init__(self, offer: Offer, *, is_secure: bool = False, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        *,
+        is_secure: bool = False,
+        limits: Limits | None = None,
+        replies: Counter[str] | None = None,
+    ) -> None:
+        """`replies` counts answers by their status: OK, ERR."""
+        self._replies = Counter() if replies is None else replies
         self._session = Session(offer, is_secure=is_secure)
         self._limits = limits or Limits()
         self._input = ReceiveBuffer()
@@ -93,7 +103,7 @@ class ServerEngine:
                 return None
             given = self._auth_line(line) if self._reads_auth else self._command_line(line)
             if isinstance(given, Positive | Negative):
-                self._send(given.encode())
+                self._say(given)
                 continue
             if isinstance(given, events.AuthenticationEnded | events.TooManyFaults):
                 return given
@@ -101,7 +111,7 @@ class ServerEngine:
             if isinstance(given, events.StartTls):
                 # RFC 2595 §4: the client sends nothing before the handshake; what is there is someone else's.
                 self._input.clear()
-                self._send(Positive("begin TLS").encode())
+                self._say(Positive("begin TLS"))
             return given
         return None
 
@@ -146,7 +156,7 @@ class ServerEngine:
         if isinstance(answer, events.TooManyFaults):
             return answer
         assert isinstance(answer, Negative)
-        self._send(answer.encode())
+        self._say(answer)
         return events.AuthenticationEnded()
 
     def _fault(self, text: str) -> Negative | events.TooManyFaults:
@@ -160,12 +170,12 @@ class ServerEngine:
 
     def greet(self, text: str) -> None:
         """The greeting (RFC 1939 §4); without a timestamp, for there is no APOP."""
-        self._send(Positive(text).encode())
+        self._say(Positive(text))
 
     def refuse(self, text: str, code: Code | None = None) -> None:
         """Answer the event with -ERR; the session stays in its state."""
         self._answer(events.Login, events.Authenticate, events.AuthenticationResponse, events.Retrieve)
-        self._send(Negative(text, code).encode())
+        self._say(Negative(text, code))
 
     def challenge(self, octets: bytes) -> None:
         """Go on with the SASL exchange (RFC 5034 §4)."""
@@ -178,7 +188,7 @@ class ServerEngine:
         self._answer(events.Login, events.Authenticate, events.AuthenticationResponse)
         drop = self._session.maildrop = Maildrop(entries)
         self._session.state = State.TRANSACTION
-        self._send(Positive(f"{drop.messages} messages ({drop.octets} octets)").encode())
+        self._say(Positive(f"{drop.messages} messages ({drop.octets} octets)"))
 
     def tls_started(self, offer: Offer) -> None:
         """The handshake is done; nothing that was said before it counts (RFC 2595 §4)."""
@@ -192,7 +202,7 @@ class ServerEngine:
         """Answer Retrieve: the octets follow by `message_octets`, then `end_message`."""
         self._answer(events.Retrieve)
         self._stuffer = DotStuffer()
-        self._send(Positive(text).encode())
+        self._say(Positive(text))
 
     def message_octets(self, octets: bytes) -> None:
         """The next piece of the message; take what waits after each, to hold one piece at a time."""
@@ -233,6 +243,10 @@ class ServerEngine:
             raise LocalProtocolError(f"this does not answer {type(self._asked).__name__}")
         self._asked = None
 
+    def _say(self, answer: Answer) -> None:
+        self._replies["OK" if isinstance(answer, Positive) else "ERR"] += 1
+        self._send(answer.encode())
+
     def _send(self, octets: bytes) -> None:
         if octets:
             self._output.append(octets)
@@ -240,7 +254,7 @@ class ServerEngine:
 
     def _end(self, answer: Answer | None) -> None:
         if answer is not None:
-            self._send(answer.encode())
+            self._say(answer)
         self._is_ended = True
         self._reads_auth = False
         self._asked = None

@@ -7,6 +7,7 @@ session on, any other leaves it where it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -72,9 +73,11 @@ _remembered_hello_reply = lru_cache(maxsize=64)(_hello_reply)
 class ServerEngine:
     """One session. `options` may be exchanged between sessions, never within one."""
 
-    __slots__ = ("_buffer", "_output", "_pending", "_session", "_verb")
+    __slots__ = ("_buffer", "_output", "_pending", "_replies", "_session", "_verb")
 
-    def __init__(self, options: ServerOptions, *, is_secure: bool = False) -> None:
+    def __init__(self, options: ServerOptions, *, is_secure: bool = False, replies: Counter[int] | None = None) -> None:
+        """`replies` counts replies by their code."""
+        self._replies = Counter() if replies is None else replies
         self._session = Session(options, is_secure=is_secure)
         self._buffer = RepairingBuffer() if options.repairs_line_ends else ReceiveBuffer()
         self._output: list[bytes] = []
@@ -249,6 +252,7 @@ class ServerEngine:
 
     def greet(self, reply: Reply) -> None:
         """The greeting, or the refusal in its place; it carries no enhanced status code (RFC 2034 §4)."""
+        self._replies[reply.code] += 1
         self._output.append(self._worded(reply).encode(with_status=False))
 
     def answer(self, reply: Reply) -> None:
@@ -260,6 +264,7 @@ class ServerEngine:
         session = self._session
         if session.options.wording is not None:
             reply = session.options.wording.of(reply)
+        self._replies[reply.code] += 1
         # RFC 2034 §4: no status codes in the replies to the greeting, HELO, EHLO and LHLO.
         self._output.append(reply.encode(with_status=type(event) is not Hello))
         if verb is not None:
@@ -309,6 +314,7 @@ class ServerEngine:
         if len(replies) != len(transaction.recipients):
             raise LocalProtocolError("a reply for each accepted recipient is needed")
         self._pending = None
+        self._replies.update(reply.code for reply in replies)
         self._output.extend(self._worded(reply).encode() for reply in replies)
         self._session.transaction = None
 
@@ -328,6 +334,7 @@ class ServerEngine:
 
     def notify(self, reply: Reply) -> None:
         """A reply that answers no command: 421 before we close (RFC 5321 §3.8)."""
+        self._replies[reply.code] += 1
         self._output.append(self._worded(reply).encode())
         self.end()
 

@@ -1,0 +1,180 @@
+"""The simulator itself is tried: bugs are planted in the product, and it must find each of them.
+
+Each is looked for from a seed on that found it once, so that this is quick; were the product to change so much that it
+no longer does, the next ones are tried. The same seed without the bug finds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import pytest
+
+from estafeta.agents.outbound import notifier
+from estafeta.agents.outbound.dispatcher import Dispatcher
+from estafeta.agents.outbound.notifier import Notifier
+from estafeta.mail.address import Address, ReversePath
+from estafeta.simulation import disk as disks
+from estafeta.simulation.runner import run_seed
+from estafeta.store import acceptance, content, holders, messages, queue, sqlite
+from estafeta.store.statements import Statement
+
+MOST_SEEDS = 1000
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_sync_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is written without waiting for the disk."""
+    connect = sqlite.connect
+
+    def hasty(*arguments: Any, **options: Any) -> apsw.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute("PRAGMA synchronous = off").fetchall()
+        return connection
+
+    monkeypatch.setattr(sqlite, "connect", hasty)
+
+
+def no_sync_of_contents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of contents are not synced."""
+    monkeypatch.setattr(disks.DiskFiles, "sync", lambda self, file: None)
+
+
+def no_sync_of_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of files of contents are not synced."""
+    monkeypatch.setattr(disks.DiskFiles, "sync_folder", lambda self, path: None)
+
+
+def double_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What became of some recipients is not written down, and they are tried again."""
+    settle, number = queue.settle, [0]
+
+    def forgetful(tx: Any, holder: Any, settlements: Any) -> Any:
+        number[0] += 1
+        if number[0] % 3:
+            return settle(tx, holder, settlements)
+        ids = [each.recipient_id for each in settlements]
+        queue.put_back(tx, holder, ids, review_after=0.0)
+        return ids
+
+    monkeypatch.setattr(queue, "settle", forgetful)
+
+
+def lost_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead process had claimed is never given back."""
+    monkeypatch.setattr(holders, "release_dead", lambda *_, **__: 0)
+
+
+def notification_with_a_reverse_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notifications come from the postmaster, and could be notified of."""
+    monkeypatch.setattr(notifier, "NULL_REVERSE_PATH", ReversePath(Address("postmaster", "a.test")))
+
+
+def silent_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Senders are not told that their mail failed."""
+    monkeypatch.setattr(Notifier, "is_due", lambda *_, **__: False)
+
+
+def reused_uids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next UID is that after the largest there is, whatever was expunged."""
+    box = acceptance._box
+    largest = Statement(
+        "largest", "the largest UID", "SELECT coalesce(max(uid), 0) FROM messages WHERE mailbox_id = :mailbox_id"
+    )
+
+    def reusing(tx: Any, mailbox_id: Any) -> Any:
+        found = box(tx, mailbox_id)
+        if mailbox_id not in tx.memory:
+            found.uid_next = tx.peek(largest, mailbox_id=mailbox_id)[0] + 1
+        return found
+
+    monkeypatch.setattr(acceptance, "_box", reusing)
+
+
+def modseq_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages arrive with a MODSEQ above that of their mailbox."""
+    box = acceptance._box
+
+    def ahead(tx: Any, mailbox_id: Any) -> Any:
+        found = box(tx, mailbox_id)
+        if mailbox_id not in tx.memory:
+            found.modseq += 1000
+        return found
+
+    monkeypatch.setattr(acceptance, "_box", ahead)
+
+
+def refused_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some messages are committed and then deferred all the same."""
+    from estafeta.agents import acceptance as agents
+    from estafeta.agents.acceptance import AcceptanceOutcome
+
+    commit, number = agents._commit, [0]
+
+    async def lying(*arguments: Any) -> AcceptanceOutcome:
+        outcome = await commit(*arguments)
+        number[0] += 1
+        return outcome if number[0] % 3 else agents._failure(sqlite.StoreError("planted"))
+
+    monkeypatch.setattr(agents, "_commit", lying)
+
+
+def counted_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has left memory is still counted as being there."""
+    monkeypatch.setattr(Dispatcher, "_is_settled", lambda self, settled: None)
+
+
+def changed_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large contents lose their last octet."""
+    read = content.ContentStore.read
+    monkeypatch.setattr(content.ContentStore, "read", lambda self, name: read(self, name)[:-3] + b"\r\n")
+
+
+def boundless_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliveries are not held to the quota."""
+    monkeypatch.setattr(acceptance._Room, "take", lambda self, size: None)
+
+
+def doubled_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MOVE leaves the message where it was."""
+    monkeypatch.setattr(messages, "move", messages.copy)
+
+
+PLANTS: dict[str, tuple[Plant, int]] = {
+    plant.__name__: (plant, seed)
+    for plant, seed in (
+        (no_sync_of_the_database, 0),
+        (no_sync_of_contents, 0),
+        (no_sync_of_folders, 0),
+        (double_relay, 0),
+        (lost_claim, 0),
+        (notification_with_a_reverse_path, 0),
+        (silent_failure, 0),
+        (reused_uids, 0),
+        (modseq_ahead, 0),
+        (refused_and_kept, 0),
+        (counted_for_ever, 0),
+        (changed_content, 0),
+        (boundless_quota, 0),
+        (doubled_move, 0),
+    )
+}
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant, first = PLANTS[name]
+    plant(monkeypatch)
+    for seed in range(first, first + MOST_SEEDS):
+        _, failure = run_seed(seed, shrinks=False)
+        if failure is not None:
+            break
+    else:
+        pytest.fail(f"{plant.__doc__} Not found within {MOST_SEEDS} seeds.")
+    print(f"{name}: seed {seed}: {failure.faults[0][:300]}")
+    monkeypatch.undo()
+    _, failure = run_seed(seed, shrinks=False)
+    assert failure is None, f"seed {seed} fails without the bug: {failure.faults}"
