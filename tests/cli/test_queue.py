@@ -244,6 +244,8 @@ def test_what_is_removed_is_gone_and_the_journal_knows_who_did_it(office: Operat
     operator = office.json("trace", "far@example.net")[-1]
     assert operator["kind"] == "operator" and operator["facts"]["did"] == "queue: removed"
     assert operator["message_id"] == queue_id
+    assert len(operator["facts"]["removed"]) == len(FAR)
+    assert office.done("audit").endswith("all accounted for\n")
 
 
 def test_the_journal_names_some_recipients_of_a_large_mailing(office: Operator, take_in: TakeIn) -> None:

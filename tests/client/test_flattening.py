@@ -159,11 +159,20 @@ def test_a_message_that_was_read_from_a_file_goes_too() -> None:
 
 
 def test_a_field_in_which_the_standard_library_errs_goes_as_it_came() -> None:
-    octets = b"From: a@example.org\r\nResent-Date: " + b"\xca" * 90 + b"\r\n\r\nx\r\n"
+    field = b"From: \xc3\xb1 <ana@espa\xc3\xb1a.e Resent-Date: Mon, 1 Jan 2" + b"\xca" * 28 + b"029 00:00:00 +0000"
+    octets = field + b"\r\n\r\nx\r\n"
     message = email.message_from_bytes(octets, policy=policy.default)
     with pytest.raises(ValueError, match="surrogates"):
         message.as_bytes(policy=policy.SMTPUTF8)
     assert flatten(message, EVERYTHING, smtputf8=True) == (octets, True)
+
+
+@pytest.mark.parametrize("read", [policy.default, policy.compat32])
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_no_field_of_a_message_that_was_read_becomes_another(read: policy.Policy, end: str) -> None:
+    octets = f"From: a@example.org\r\nSubject: a{end}Bcc: b@example.org\r\nX-A: a{end}{end}b\r\n\r\nx\r\n".encode()
+    made, _ = flatten(email.message_from_bytes(octets, policy=read), EVERYTHING)
+    assert made == octets.replace(end.encode(), b" ")
 
 
 def test_a_message_without_from_has_no_sender() -> None:

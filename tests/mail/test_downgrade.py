@@ -224,6 +224,7 @@ def test_a_field_without_a_blank_to_fold_at_is_too_much() -> None:
         ),
         (b"Subject: x\r\n\r\n\xe9\nbare\r\n", "CRLF"),
         (b"Subject: x\r\nno field\r\n\r\n\xe9\r\n", "no field"),
+        (b" no fold\r\nSubject: x\r\n\r\n\xe9\r\n", "no field"),
         (b"Content-Transfer-Encoding: x-uuencode\r\n\r\n\xe9\r\n", "encoding"),
         (b"Content-Type: multipart/mixed\r\n\r\n\xe9\r\n", "boundary"),
         (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n\xe9\r\n", "no parts"),
@@ -281,6 +282,17 @@ def test_a_field_said_twice_counts_once() -> None:
     converted = to_seven_bit(b"MIME-Version: 1.0\r\n" + message)
     assert converted.lower().count(b"content-transfer-encoding") == 1
     assert converted.endswith(b"=E9\r\n")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"multipart / mixed; boundary=b", b"(a (b)) multipart/mixed (c); boundary=b", b'multipart/mixed (");boundary=b'],
+)
+def test_blanks_and_comments_in_a_type_hide_no_parts(kind: bytes) -> None:
+    made = to_seven_bit(b"Content-Type: " + kind + b"\r\n\r\n--b\r\n\r\n\xe9\r\n--b--\r\n")
+    assert b"--b\r\nContent-Type: text/plain; charset=unknown-8bit\r\n" in made and b"\r\n\r\n=E9\r\n--b--" in made
+    with pytest.raises(CannotDowngrade, match="not known"):
+        to_seven_bit(b"Content-Transfer-Encoding: \x1b (base64)\r\n\r\n\xe9\r\n")
 
 
 @pytest.mark.rfc("2046 §5.1.1", "Parts are bounded in depth and number.")

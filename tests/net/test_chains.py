@@ -131,6 +131,7 @@ def test_nothing_and_nonsense_are_refused(ca_file: Path) -> None:
     [
         (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"),  # a version that there is not
         (b"\x0c\x0emx.example.org", b"\x01\x0emx.example.org"),  # a name that is no text
+        (b"\x0c\x0emx.example.org", b"\x03\x0e\0x.example.org"),  # a name that is bits
         (b"\x2a\x86\x48\xce\x3d\x04\x03\x02", b"\x2a\x86\x48\xce\x3d\x04\x03\x7f"),  # a signature nobody knows
     ],
 )

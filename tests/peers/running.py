@@ -126,11 +126,11 @@ class RunningServer:
         self._change(add)
         return str(address)
 
-    def messages(self, address: str) -> list[bytes]:
-        """The messages in the account's INBOX, octet for octet."""
+    def messages(self, address: str, *, mailbox: str = "INBOX") -> list[bytes]:
+        """The messages in a mailbox of the account, octet for octet."""
 
         def read(tx: Transaction, store: Store) -> list[bytes]:
-            inbox = _inbox(tx, address)
+            inbox = _mailbox(tx, address, mailbox)
             found = messages.list_of(tx, inbox)
             return [messages.read_content(tx, store.content, inbox, message.uid) for message in found]
 
@@ -162,9 +162,13 @@ class RunningServer:
 
 
 def _inbox(tx: Transaction, address: str) -> MailboxId:
+    return _mailbox(tx, address, "INBOX")
+
+
+def _mailbox(tx: Transaction, address: str, name: str) -> MailboxId:
     account = accounts.find(tx, Address.parse(address))
     assert account is not None
-    return mailboxes.inbox(tx, account.account_id).mailbox_id
+    return next(each.mailbox_id for each in mailboxes.list_of(tx, account.account_id) if each.name == name)
 
 
 def _now() -> Instant:

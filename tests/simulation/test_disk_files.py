@@ -167,6 +167,17 @@ def test_a_folder_whose_sync_failed_is_not_relied_upon(make_disk: MakeDisk) -> N
         assert files(disk).get(name) == b"others"
 
 
+def test_a_folder_that_somebody_removed_is_made_again(disk: Disk) -> None:
+    contents = open_contents(disk)
+    name = name_of(contents.write(b"octets"))
+    contents.remove(name)
+    (disk.folder / "content" / name[-2:]).rmdir()
+    contents._ids = IdSource(lambda: 1.0, worker=0)  # so that the next has the same folder
+    assert name_of(contents.write(b"others")) == name
+    cut(disk)
+    assert files(disk) == {name: b"others"}
+
+
 def test_a_disk_with_little_room_never_keeps_a_part_of_a_content(disk: Disk) -> None:
     contents = open_contents(disk)
     disk.room = 5000

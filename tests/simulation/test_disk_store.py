@@ -181,6 +181,10 @@ STORY: list[Step] = [
 ]
 
 
+def journal_entry(tx: Transaction) -> None:
+    journal.record(tx, JournalEntry(EntryKind.TRANSACTION, NOW, SessionId(7), None, {}, ()))
+
+
 def inbox_of(tx: Transaction) -> MailboxId:
     account = accounts.find(tx, ANA)
     assert account is not None
@@ -244,13 +248,14 @@ class Machine:
         self.store = open_store(self.data, clock=lambda: NOW, large_content=LARGE, machinery=machinery)
         return self.store
 
-    def restart(self) -> Store:
-        """Power is lost, if it was not yet, and comes back."""
+    def restart(self, *, is_power: bool = True) -> Store:
+        """Power is lost, if it was not yet, and comes back; or the process is killed, and another is started."""
         self.disk.cut_off()
         if self.store is not None:
             self.store.close()
             self.store = None
-        self.disk.lose_power()
+        if is_power:
+            self.disk.lose_power()
         self.disk.power_on()
         return self.open()
 
@@ -282,10 +287,12 @@ def in_line(scenario: Coroutine[None, None, None]) -> None:
 
 
 RUNNERS: dict[str, Callable[[Coroutine[None, None, None]], None]] = {"in line": in_line, "threads": asyncio.run}
-OPERATIONS = {"in line": range(1, 1000, 7), "threads": range(5, 1000, 41)}
-"""At which operations power is lost, or one fails: each seventh in an ordinary run, some with threads."""
-if os.environ.get("ESTAFETA_EVERY_OPERATION"):
-    OPERATIONS = {"in line": range(1, 1000), "threads": range(1, 1000, 3)}
+IS_THOROUGH = bool(os.environ.get("ESTAFETA_EVERY_OPERATION"))
+OPERATIONS = {
+    "in line": range(1, 1000, 1 if IS_THOROUGH else 11),
+    "threads": range(5, 1000, 3 if IS_THOROUGH else 47),
+}
+"""At which operations power is lost, or one fails: at every one where that is wished, at some in an ordinary run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,8 +355,8 @@ def test_power_may_be_lost_at_any_operation(known: Known, tmp_path: Path, how: s
             if is_over:
                 break
         assert is_over and done == len(STORY)
-        assert 0 <= happened < interrupted
-        assert happened or how == "threads", "both ends were met"
+        assert happened < interrupted
+        assert happened or not IS_THOROUGH, "it happened sometimes, although its answer was cut off"
 
     RUNNERS[how](scenario())
 
@@ -391,8 +398,9 @@ def test_an_operation_that_fails_spoils_one_change_at_most(known: Known, tmp_pat
             is_over = machine.disk.has_fault
             if done < len(STORY):
                 failed += 1
-                # A change that failed was not done; the store takes it when it comes again.
-                assert await machine.state() == known.states[done]
+                # A change that failed was not done; the store takes it when it comes again. Its file may stay so long.
+                state = await machine.state()
+                assert replace(state, files=0) == replace(known.states[done], files=0)
                 assert await tell(store, done) == len(STORY)
             machine.disk.heal()
             machine.restart()
@@ -401,6 +409,50 @@ def test_an_operation_that_fails_spoils_one_change_at_most(known: Known, tmp_pat
             if is_over:
                 break
         assert is_over and failed
+
+    in_line(scenario())
+
+
+@pytest.mark.parametrize("is_power", [False, True], ids=["killed", "power"])
+def test_a_change_whose_sync_failed_is_whole_or_not_at_all_after_a_crash(
+    known: Known, tmp_path: Path, is_power: bool
+) -> None:
+    async def scenario() -> None:
+        happened = 0
+        for number in range(1, 1000, 1 if IS_THOROUGH else 2):
+            machine = Machine(tmp_path / f"{number}", number, data=known.data)
+            store = machine.open()
+            machine.disk.fail_next(number, "sync")
+            done = await tell(store)
+            is_over = machine.disk.has_fault
+            machine.disk.heal()
+            if number % 3 and done < len(STORY):
+                # What changes nothing settles nothing.
+                await store.write(lambda tx: None)
+            machine.restart(is_power=is_power)
+            state = await machine.state()
+            assert state in known.states[done : done + 2], number
+            happened += state != known.states[done]
+            machine.end()
+            if is_over:
+                break
+        assert is_over and (happened or is_power)
+
+    in_line(scenario())
+
+
+def test_what_a_failed_sync_kept_back_is_removed_when_another_commit_is_durable(known: Known, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        machine = Machine(tmp_path / "machine", data=known.data)
+        store = machine.open()
+        await store.write(journal_entry)
+        machine.disk.fail_next(4, "sync")  # those of the octets, of their folder and of its name come first
+        with pytest.raises(StoreError):
+            await accepting(1)(store)
+        assert (await machine.state()).files == 1
+        await store.write(journal_entry)
+        assert (await machine.state()).files == 0
+        machine.end()
 
     in_line(scenario())
 

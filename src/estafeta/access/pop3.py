@@ -191,6 +191,7 @@ class Pop3Session:
         self.settings = environment.settings
         self.session_id = SessionId(environment.store.ids.next_id())
         self.started_at = environment.clock()
+        self._began_at = asyncio.get_running_loop().time()
         self.account: Address | None = None
         self._service = service
         self._listener = listener
@@ -443,7 +444,7 @@ class Pop3Session:
         facts["retrieved"] = self._retrieved
         facts["deleted"] = self._maildrop.removed if self._maildrop is not None else 0
         facts["ended"] = self._ended.value
-        facts["seconds"] = round(self.environment.clock() - self.started_at, 3)
+        facts["seconds"] = round(asyncio.get_running_loop().time() - self._began_at, 3)
         self.environment.tally.sessions["pop3", self._ended.value] += 1
         if self.environment.say_of_sessions is not None:
             self.environment.say_of_sessions("session ended", {"session": self.session_id} | facts)

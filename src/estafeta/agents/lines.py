@@ -29,7 +29,7 @@ def accepted(peer: Peer, draft: Draft, size: int, seconds: float) -> dict[str, o
     """Of a message that is ours now."""
     paths = [each.forward_path for each in draft.recipients[:MAX_RECIPIENTS]]
     told: dict[str, object] = {
-        "message": draft.message_id,
+        "message": draft.queue_id,
         "session": peer.session_id,
         "listener": peer.listener.name,
         "peer": peer.stream.peer,
@@ -59,7 +59,7 @@ def decided(
     if peer.account is not None:
         told["account"] = peer.account
     if draft is not None:
-        told["message"] = draft.message_id
+        told["message"] = draft.queue_id
         told["reverse_path"] = draft.sender.reverse_path
     told["reason"] = reason.value
     told["reply"] = reply

@@ -37,7 +37,7 @@ class ReceptionTally:
         self.replies: Counter[int] = Counter()
         """Replies by their code."""
         self.decisions: Counter[tuple[Verdict, Reason]] = Counter()
-        """Decisions that are kept in the journal, and acceptances."""
+        """Decisions that are kept in the journal; each acceptance is one more, which is not counted twice."""
         self.accepted: Counter[str] = Counter()
         """Messages, by the role of the listener."""
         self.octets = 0
@@ -54,7 +54,6 @@ class ReceptionTally:
     def took(self, role: str, recipients: Iterable[RoutedRecipient], size: int, seconds: float) -> None:
         """A message of so many octets is ours now; its commit took so long."""
         self.accepted[role] += 1
-        self.decisions[Verdict.ACCEPT, Reason.ROUTED] += 1
         self.octets += size
         for each in recipients:
             self.recipients[ROUTES[type(each.route)]] += 1

@@ -11,6 +11,7 @@ from contextlib import suppress
 import structlog
 
 from estafeta.access.indexing import Indexer
+from estafeta.app import privileges
 from estafeta.app.crew import end_with_parent
 from estafeta.app.office import new_event_loop
 from estafeta.config.settings import Settings
@@ -35,6 +36,7 @@ def index_now(settings: Settings) -> int:
 
 def index_behind(settings: Settings) -> None:
     """Index what comes until the server ends, or SIGTERM. Raises StoreError."""
+    privileges.seal()
     os.nice(19)
     with suppress(OSError, AttributeError):  # not everywhere, and not for everybody
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

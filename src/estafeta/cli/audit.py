@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def command(since: str | None, config: Path | None, as_json: bool) -> int:
                 "since": None if begin is None else instant(begin),
                 "messages": audit.messages,
                 "recipients": audit.recipients,
-                "gaps": gaps,
+                "gaps": [asdict(gap) for gap in gaps],
             }
         )
     else:

@@ -19,9 +19,10 @@ from estafeta.config.location import data_directory, find_config
 @click.option(
     "--keep", type=click.IntRange(min=1), metavar="N", help="Keep the newest N backups of the folder, remove others."
 )
+@click.option("--check", is_flag=True, help="Read what earlier backups have copied, and copy what is damaged again.")
 @config_option
 @json_option
-def command(folder: Path, keep: int | None, config: Path | None, as_json: bool) -> int:
+def command(folder: Path, keep: int | None, check: bool, config: Path | None, as_json: bool) -> int:
     """Back the store up into FOLDER, while the server runs or not.
 
     The folder has a subfolder for each backup, named by its time in UTC, with a whole database of one moment, and the
@@ -33,7 +34,7 @@ def command(folder: Path, keep: int | None, config: Path | None, as_json: bool) 
 
     data = data_directory(find_config(config))
     with opened_at(data) as store, Progress() as progress:
-        made = make_backup(data, folder, now=store.now(), keep=keep, told=progress.show)
+        made = make_backup(data, folder, now=store.now(), keep=keep, checks=check, told=progress.show)
     manifest = made.manifest
     if as_json:
         document({"path": str(made.path), **asdict(manifest)})

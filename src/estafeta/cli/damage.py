@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ class DamageTold:
         self._told_at: float | None = None
         self._left_out = 0
 
-    def __call__(self, logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """The line as it is, or of damage and short. Raises DropEvent."""
         words = _damage_in(line)
         if words is None:
@@ -40,7 +40,7 @@ class DamageTold:
         return told
 
 
-def _damage_in(line: dict[str, Any]) -> str | None:
+def _damage_in(line: MutableMapping[str, Any]) -> str | None:
     """What the line says of damage, if it does."""
     for value in line.values():
         if isinstance(value, str) and _REMEDY in value:

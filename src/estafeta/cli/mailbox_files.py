@@ -173,7 +173,7 @@ def write_mbox(path: Path, filed: Iterable[Filed]) -> int:
         for each in filed:
             end = header_size(each.octets)
             # Such fields of the message itself would be taken for ours: a stranger is not to delete what is read again.
-            header = _KEPT.sub(b"", each.octets[:end]).rstrip(b"\r\n")
+            header = _KEPT.sub(b"", each.octets[:end].rstrip(b"\r\n")).rstrip(b"\r\n")
             lines = [header, b"\r\n" if header else b"", *_status(each.flags), b"\r\n", each.octets[end:]]
             octets = _PLAIN_FROM.sub(rb">\1", b"".join(lines).replace(b"\r\n", b"\n"))
             at = time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime(each.at)).encode()

@@ -26,6 +26,12 @@ from estafeta.wire.errors import ExtensionMissing
 from estafeta.wire.smtp.content import is_wire_form
 from estafeta.wire.smtp.replies import Capabilities
 
+# What `str.splitlines` takes for the end of a line, but for CR and LF, with which fields are folded.
+_LINE_END = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
+# What the library's own parser raises in some fields of messages that were read.
+_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
+
 AnyMessage: TypeAlias = "EmailMessage | Message[str, str]"
 
 _ADDRESS_FIELDS = (
@@ -73,6 +79,7 @@ def flatten(message: AnyMessage, capabilities: Capabilities, *, smtputf8: bool =
     """
     sent = copy.copy(message)
     del sent["Bcc"], sent["Resent-Bcc"]
+    _clean(sent)
     wants_utf8 = smtputf8 or _needs_utf8(sent)
     octets = to_wire(_octets(sent, is_utf8=wants_utf8))
     header, body = octets[: header_size(octets)], octets[header_size(octets) :]
@@ -90,6 +97,17 @@ def flatten(message: AnyMessage, capabilities: Capabilities, *, smtputf8: bool =
     return octets, is_utf8
 
 
+def _clean(message: AnyMessage) -> None:
+    """Fields that were read, without what the library takes for the ends of lines: so none becomes another field."""
+    items = list(message.raw_items())
+    if not any(type(value) is str and _LINE_END.search(value) for _, value in items):
+        return
+    for name in {name for name, _ in items}:
+        del message[name]
+    for name, value in items:
+        message.set_raw(name, _LINE_END.sub(" ", value) if type(value) is str else value)
+
+
 def _octets(message: AnyMessage, *, is_utf8: bool) -> bytes:
     file = io.BytesIO()
     if isinstance(message, EmailMessage):
@@ -98,8 +116,7 @@ def _octets(message: AnyMessage, *, is_utf8: bool) -> bytes:
         wanted = policy.SMTPUTF8 if is_utf8 else policy.SMTP
         try:
             BytesGenerator(file, policy=wanted).flatten(message)
-        except (AttributeError, LookupError, TypeError, ValueError):
-            # A field of a message that was read, in which the library's own parser errs, goes as it came.
+        except _ERRORS:  # fields go as they came
             file = io.BytesIO()
             BytesGenerator(file, policy=wanted.clone(refold_source="none")).flatten(message)
     else:
@@ -115,7 +132,10 @@ def _in_ascii(header: bytes) -> bytes:
         return header
     file = io.BytesIO()
     read = HeaderParser(EmailMessage, policy=policy.SMTP).parsestr(text)
-    BytesGenerator(file, policy=policy.SMTP.clone(refold_source="all")).flatten(read)
+    try:
+        BytesGenerator(file, policy=policy.SMTP.clone(refold_source="all")).flatten(read)
+    except _ERRORS:
+        return header
     return file.getvalue()
 
 

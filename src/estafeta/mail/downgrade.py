@@ -13,6 +13,7 @@ from base64 import encodebytes
 from binascii import a2b_qp
 from dataclasses import dataclass
 
+from estafeta.mail.mime.fields import without_comments
 from estafeta.mail.quoted_printable import has_bare_line_ends, quoted_printable
 
 MAX_LINE = 998
@@ -32,7 +33,7 @@ _FIELD = re.compile(
 _NO_FIELD = re.compile(rb"^(?![!-9;-~]+[ \t]*:|[ \t]|\r\n|From |\Z)", re.MULTILINE)
 _TOKEN = rb"([!#-'*+\-.0-9A-Z^-~]+)"  # RFC 2045 §5.1
 _BLANK = rb"[ \t\r\n]*"
-_TYPE = re.compile(_BLANK + _TOKEN + rb"/" + _TOKEN)
+_TYPE = re.compile(_BLANK + _TOKEN + _BLANK + rb"/" + _BLANK + _TOKEN)
 _PARAMETER = re.compile(
     rb";" + _BLANK + _TOKEN + _BLANK + rb"=" + _BLANK + rb'(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))', re.DOTALL
 )
@@ -132,7 +133,7 @@ class _Downgrade:
             raise CannotDowngrade("a header section has 8-bit octets")
         if has_bare_line_ends(header) or b"\0" in header:
             raise CannotDowngrade("a header section has a line that does not end in CRLF")
-        if _NO_FIELD.search(header) is not None:
+        if header[:1] in (b" ", b"\t") or _NO_FIELD.search(header) is not None:
             raise CannotDowngrade("a header section has a line that is no field")
         if _is_fit(self._octets[body:end]):
             self._made += (_folded(header), self._octets[body:end])
@@ -238,6 +239,7 @@ def _read(header: bytes, default: str) -> _Fields:
     said = values.get(b"content-type", b"")
     if len(said) > MAX_FIELD:
         raise CannotDowngrade("a Content-Type field is too long")
+    said = without_comments(said)
     kind, boundary = default, b""
     typed = _TYPE.match(said)
     if typed is not None:
@@ -247,8 +249,9 @@ def _read(header: bytes, default: str) -> _Fields:
                 quoted, plain = match[2], match[3]
                 boundary = (plain if quoted is None else re.sub(rb"\\(.)", rb"\1", quoted)).rstrip()
                 break
-    encoded = _ENCODING.match(values.get(b"content-transfer-encoding", b"7bit"))
-    encoding = encoded[1].lower() if encoded is not None else b"7bit"
+    said = without_comments(values.get(b"content-transfer-encoding", b"")[:MAX_FIELD])
+    encoded = _ENCODING.match(said)
+    encoding = encoded[1].lower() if encoded is not None else said.strip() or b"7bit"
     return _Fields(kind, boundary, encoding, b"content-type" in values, b"mime-version" in values)
 
 

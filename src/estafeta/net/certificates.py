@@ -23,6 +23,7 @@ _MAX_FILE: Final = 1024 * 1024
 
 UNREADABLE: Final = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,

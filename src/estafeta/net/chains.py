@@ -68,7 +68,7 @@ def paths(
 def _has_issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (*UNREADABLE, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -94,7 +94,7 @@ def is_signed_by_key(certificate: x509.Certificate, spki: bytes) -> bool:
             key.verify(signature, octets, algorithm)
         else:
             return False
-    except (*UNREADABLE, TypeError, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 

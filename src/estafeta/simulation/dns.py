@@ -39,6 +39,8 @@ class Nameserver:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self.faults = DnsFaults()
+        self.lied_about: set[str] = set()
+        """Names that somebody was told a lie about."""
         self._records: dict[tuple[str, str], list[str]] = {}
         self._names: set[str] = set()
 
@@ -63,6 +65,7 @@ class Nameserver:
         kind = dns.rdatatype.to_text(question.rdtype)
         values = self._records.get((name, kind), [])
         if chance.random() < faults.lying:
+            self.lied_about.add(name)
             values = ["203.0.113.99"] if kind == "A" and values else []
             if not values:
                 response.set_rcode(dns.rcode.NXDOMAIN)

@@ -137,8 +137,7 @@ class Ledger:
         in_memory = office.in_memory
         if in_memory:
             self.faults.append(f"{name}: {in_memory} recipients are still in memory")
-        for gap in await node.audit():
-            self.faults.append(f"{name}: audit: {gap}")
+        self.faults += node.gaps + await node.audit()
 
     def _messages(self, tx: Transaction, node: Node) -> list[Message]:
         found = []
@@ -234,7 +233,10 @@ class Ledger:
 
         Where not, the failure may have no witness but the journal, which the audit reads.
         """
-        return letter.notify != "NEVER" and letter.reverse_path.partition("@")[2] in self._domains()
+        domain = letter.reverse_path.partition("@")[2]
+        # Whoever was told that the author's domain does not exist has nobody to notify.
+        is_known = {domain, f"mx.{domain}"}.isdisjoint(self._world.nameserver.lied_about)
+        return letter.notify != "NEVER" and domain in self._domains() and is_known
 
     def _copies(self, token: str, end: str, found: Found) -> int:
         """Those that are there, and the one that its owner has removed."""

@@ -31,6 +31,8 @@ from estafeta.simulation.loop import Process, VirtualLoop
 from estafeta.simulation.machinery import LoopReader, LoopWriter
 from estafeta.simulation.network import Network, Socket
 from estafeta.store import accounts, aliases, domains
+from estafeta.store.audit import audit_now
+from estafeta.store.errors import StoreError
 from estafeta.store.machinery import Machinery
 from estafeta.store.records import HashedPassword, Instant
 from estafeta.store.store import Store, Transaction, open_store
@@ -114,6 +116,8 @@ class Node:
         self.starts = 0
         self.failures: list[BaseException] = []
         """Why it could not start."""
+        self.gaps: list[str] = []
+        """What its own ledger found wrong after a start."""
         self.died = died
         """Called when its process has been killed."""
         self.disk_bad_since: float | None = None
@@ -182,6 +186,9 @@ class Node:
             self._loop.call_later(RESTART_AFTER, self._start_again, context=self._network.context)
             return
         self.is_serving = True
+        if self.starts > 1:
+            with contextlib.suppress(StoreError):  # of a disk that fails
+                self.gaps += await self.audit()
 
     def _start_again(self) -> None:
         if self.is_wanted and self.process is None:
@@ -267,8 +274,10 @@ class Node:
             self._loop.call_later(seconds, process.go_on, self._loop, context=self._network.context)
 
     async def audit(self) -> list[str]:
-        """What its own ledger finds wrong."""
-        return []
+        """What its own ledger finds wrong, as `estafeta audit` would say it."""
+        store, now = self.store, Instant(self.clock())
+        gaps = await store.read(lambda tx: audit_now(tx, now, measure=store.content.measure))
+        return [f"{self.place.name}: audit: {gap}" for gap in gaps]
 
     # How it is made.
 

@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from estafeta.net.errors import NetError
 from estafeta.net.stream import Stream, connect
 from estafeta.simulation.letters import TOKEN, compose
-from estafeta.simulation.loop import Process
-from estafeta.simulation.network import Network
-from estafeta.simulation.node import PASSWORD
 
 _WAIT = 120.0
 _LITERAL = re.compile(rb"\{([0-9]+)\}\r\n$")
@@ -30,6 +27,7 @@ class Owner:
     """What the owner of one account knows, over all visits."""
 
     account: str
+    password: str
     messages: dict[tuple[str, int, int], str] = field(default_factory=dict)
     """The token behind each mailbox, UIDVALIDITY and UID."""
     modseqs: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -49,34 +47,27 @@ class _Lost(Exception):
 
 
 class Visits:
-    """Makes visits."""
+    """Makes visits; between two steps a visitor rests for up to `rest` seconds."""
 
-    def __init__(self, network: Network, chance: random.Random) -> None:
-        self._network = network
+    def __init__(self, chance: random.Random, *, rest: float) -> None:
         self._chance = chance
+        self._rest = rest
         self._drafts = 0
 
-    async def visit(self, owner: Owner, source: str, target: str, steps: int) -> None:
+    async def visit(self, owner: Owner, host: str, port: int, steps: int) -> None:
         """One session of so many steps; ends early where the connection breaks."""
-        process = Process("reader")
-        self._network.addresses[process] = source
-        task = self._network.loop.create_task(self._visit(owner, target, steps), context=process.context)
-        await task
-        process.is_alive = False
-
-    async def _visit(self, owner: Owner, target: str, steps: int) -> None:
         try:
-            stream = await connect(target, 143, timeout=60.0)
+            stream = await connect(host, port, timeout=60.0)
         except NetError:
             return
         session = _Session(stream)
         try:
             await session.line()
-            await session.ask(f"LOGIN {owner.account} {_quoted(PASSWORD)}")
+            await session.ask(f"LOGIN {owner.account} {_quoted(owner.password)}")
             await session.ask("ENABLE CONDSTORE")
             for _ in range(steps):
                 await self._step(owner, session)
-                await asyncio.sleep(self._chance.random() * 20.0)
+                await asyncio.sleep(self._chance.random() * self._rest)
             await session.ask("LOGOUT")
         except (_Lost, NetError):
             stream.abort()

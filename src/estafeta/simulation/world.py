@@ -19,9 +19,9 @@ from estafeta.simulation.dns import Nameserver
 from estafeta.simulation.foreign import Foreign, Script
 from estafeta.simulation.ledger import Ledger
 from estafeta.simulation.letters import Letter, Submitter
-from estafeta.simulation.loop import Stuck, VirtualLoop
+from estafeta.simulation.loop import Process, Stuck, VirtualLoop
 from estafeta.simulation.network import Network, NetworkFaults
-from estafeta.simulation.node import PLACES, Node, Place, make_template
+from estafeta.simulation.node import PASSWORD, PLACES, Node, Place, make_template
 from estafeta.simulation.plan import FOREIGN, Action, Kind, Plan
 from estafeta.simulation.visits import Owner, Visits
 from estafeta.store.errors import StoreError
@@ -148,7 +148,7 @@ class World:
         self.network.watch = self.ledger.sees
         self.network.broken = self.ledger.doubts
         self._submitter = Submitter(self.network, chance, self.letters)
-        self._visits = Visits(self.network, chance)
+        self._visits = Visits(chance, rest=20.0)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # The run.
@@ -249,8 +249,12 @@ class World:
     async def _visit(self, action: Action) -> None:
         node = self.nodes[action.node]
         account = f"{action.other}@{node.place.domain}"
-        owner = self.owners.setdefault((action.node, action.other), Owner(account))
-        await self._visits.visit(owner, CLIENT, node.place.ip, action.number)
+        owner = self.owners.setdefault((action.node, action.other), Owner(account, PASSWORD))
+        process = Process("reader")
+        self.network.addresses[process] = CLIENT
+        visit = self._visits.visit(owner, node.place.ip, 143, action.number)
+        await self.loop.create_task(visit, context=process.context)
+        process.is_alive = False
 
     def _do_to_node(self, action: Action, node: Node) -> None:
         kind = action.kind

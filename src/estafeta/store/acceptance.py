@@ -28,8 +28,8 @@ def accept(tx: Transaction, acceptance: Acceptance) -> None:
         if delivery.mailbox_id not in boxes:
             boxes[delivery.mailbox_id] = _box(tx, delivery.mailbox_id)
     delivered = [(mailbox_id, box.uid_next) for mailbox_id, box in boxes.items()]
-    entry = journal.with_ends(acceptance.entry, delivered, [one.recipient_id for one in acceptance.queued])
-    if not journal.record_once(tx, acceptance.message_id, entry):
+    ends = journal.Ends(delivered, [one.recipient_id for one in acceptance.queued])
+    if not journal.record_once(tx, acceptance.message_id, acceptance.entry, ends):
         return
     content = acceptance.content
     if not acceptance.deliveries and not acceptance.queued:

@@ -40,6 +40,8 @@ class ContentStore:
         self.threshold = threshold
         for folder in (self._folder, self._incoming):
             self._files.make_folder(folder)
+        self._doubtful: list[str] | None = None
+        """Files to be removed when no commit is in doubt any more; None while none is."""
         self._durable = {path.name for path in self._folder.iterdir()}
         """Folders whose names are known to be durable: one that is there may have been made by who died then."""
         for folder in (data_directory, self._folder):
@@ -97,7 +99,21 @@ class ContentStore:
 
     def remove(self, name: str) -> None:
         """Remove a file that no row names any more. Never raises: what stays is swept later."""
-        self._drop(self._path(name))
+        if self._doubtful is not None:
+            self._doubtful.append(name)
+        else:
+            self._drop(self._path(name))
+
+    def begin_doubt(self) -> None:
+        """A commit failed at its sync: after a crash it may turn out to have happened, and its files must be there."""
+        if self._doubtful is None:
+            self._doubtful = []
+
+    def end_doubt(self) -> None:
+        """A later commit is durable, so the one that failed never happened: remove what was to be removed."""
+        doubtful, self._doubtful = self._doubtful or [], None
+        for name in doubtful:
+            self.remove(name)
 
     def _drop(self, path: Path) -> None:
         with suppress(OSError):

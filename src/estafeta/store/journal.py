@@ -7,7 +7,9 @@ checked in the entry. They change only for retention: `redact` blanks personal d
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from estafeta.store.engine import Row, Transaction
@@ -25,25 +27,36 @@ _HASH_MASK = (1 << _HASH_BITS) - 1
 _REDACTED = "redacted"
 
 
-def record(tx: Transaction, entry: JournalEntry) -> None:
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a message went: `estafeta audit` finds it there again. Facts `delivered` and `queued` of the entry."""
+
+    delivered: Sequence[tuple[MailboxId, int]] = ()
+    """Mailboxes, and the UIDs there."""
+    queued: Sequence[RecipientId] = ()
+
+    @property
+    def text(self) -> str:
+        """As it stands in the entry; made by hand, for it is made for every message."""
+        places = ",".join([f'["{_name_of(mailbox_id)}",{uid}]' for mailbox_id, uid in self.delivered])
+        if not self.queued:
+            return f'"delivered":[{places}]'
+        ids = '","'.join(map(IdSource.text, self.queued))
+        return f'"delivered":[{places}],"queued":["{ids}"]'
+
+
+_name_of = lru_cache(maxsize=4096)(IdSource.text)
+"""Of mailboxes, which come again and again."""
+
+
+def record(tx: Transaction, entry: JournalEntry, ends: Ends | None = None) -> None:
     """Add an entry."""
-    _insert(tx, tx.ids.next_id(), entry, entry.message_id)
+    _insert(tx, tx.ids.next_id(), entry, entry.message_id, ends)
 
 
-def record_once(tx: Transaction, message_id: MessageId, entry: JournalEntry) -> bool:
+def record_once(tx: Transaction, message_id: MessageId, entry: JournalEntry, ends: Ends | None = None) -> bool:
     """Add the entry of an accepted mail object; False when that mail object was accepted before."""
-    return _insert(tx, message_id, entry, message_id)
-
-
-def with_ends(
-    entry: JournalEntry, delivered: Iterable[tuple[MailboxId, int]], queued: Iterable[RecipientId]
-) -> JournalEntry:
-    """The entry, and where its message is now: mailboxes with UIDs, and recipients in the queue. `audit` reads them."""
-    text = IdSource.text
-    facts = entry.facts | {"delivered": [[text(mailbox_id), uid] for mailbox_id, uid in delivered]}
-    if ids := [text(recipient_id) for recipient_id in queued]:
-        facts["queued"] = ids
-    return JournalEntry(entry.kind, entry.at, entry.session_id, entry.message_id, facts, entry.keys)
+    return _insert(tx, message_id, entry, message_id, ends)
 
 
 def by_message(tx: Transaction, message_id: int) -> list[JournalEntry]:
@@ -111,15 +124,20 @@ def redact(tx: Transaction, before: Instant, limit: int, facts: Collection[str])
     return len(rows)
 
 
-def _insert(tx: Transaction, entry_id: int, entry: JournalEntry, message_id: int | None) -> bool:
+def _insert(
+    tx: Transaction, entry_id: int, entry: JournalEntry, message_id: int | None, ends: Ends | None = None
+) -> bool:
     keys = entry.keys
+    facts = _encode(entry.facts)
+    if ends is not None:
+        facts = f"{facts[:-1]}{',' if entry.facts else ''}{ends.text}}}"
     values = {
         "entry_id": entry_id,
         "kind": entry.kind.value,
         "at": entry.at,
         "session_id": entry.session_id,
         "message_id": message_id,
-        "facts": _encode(entry.facts),
+        "facts": facts,
         "keys": "\n".join(keys),
     }
     if not tx.later(_sql.add_entry, values):

@@ -52,4 +52,4 @@ def release(
     leaving.leave(tx, recipient_ids, holder)
     for notice in notices:
         acceptance.accept(tx, notice)
-    journal.record(tx, journal.with_ends(released.entry, delivered, queued))
+    journal.record(tx, released.entry, journal.Ends(delivered, queued))

@@ -248,6 +248,8 @@ class SqliteEngine:
         *,
         remove_file: Callable[[str], None],
         tell: Callable[[Iterable[int]], None],
+        begin_doubt: Callable[[], None] = lambda: None,
+        end_doubt: Callable[[], None] = lambda: None,
         vfs: str | None = None,
     ) -> None:
         self._path = path
@@ -255,8 +257,13 @@ class SqliteEngine:
         self._ids = ids
         self._remove_file = remove_file
         self._tell = tell
+        self._begin_doubt = begin_doubt
+        self._end_doubt = end_doubt
         self._vfs = vfs
         self._is_broken = False
+        self._is_in_doubt = False
+        """A commit failed, and none that wrote something has succeeded since."""
+        self._changes_before = 0
         self._kept = 0
         self._mark = (0, 0)
         self._has_savepoints = False
@@ -264,8 +271,15 @@ class SqliteEngine:
 
     def _open(self) -> None:
         self._connection = connect(self._path, vfs=self._vfs)
+        self._pages = 0
+        # In the place of SQLite's own checkpoints, whose errors could be taken for those of the commit before them.
+        self._connection.set_wal_hook(self._count_pages)
         self._execute = self._connection.execute
         self.transaction = SqliteTransaction(self._connection, self._ids)
+
+    def _count_pages(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._pages = pages
+        return apsw.SQLITE_OK
 
     def begin(self) -> None:
         """Wait for this process's turn and begin a group."""
@@ -281,6 +295,7 @@ class SqliteEngine:
             self._lock.release()
             raise translated(error) from error
         self.transaction.begin(is_direct=False)
+        self._changes_before = self._connection.total_changes()
         self._kept = 0
         self._has_savepoints = False
 
@@ -352,8 +367,22 @@ class SqliteEngine:
 
     def commit(self) -> None:
         """Make the group durable."""
-        self._step("COMMIT")
+        try:
+            self._execute("COMMIT")
+        except apsw.Error as error:
+            if isinstance(error, apsw.IOError):
+                # What a failed sync leaves in the WAL counts for who recovers it, until another commit is written over
+                # it: this group may yet have happened when the machine has crashed.
+                self._is_in_doubt = True
+                self._begin_doubt()
+            raise translated(error) from error
+        if self._pages >= _CHECKPOINT_PAGES:
+            with suppress(apsw.Error):  # the next commit tries again
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._lock.release()
+        if self._is_in_doubt and self._connection.total_changes() > self._changes_before:
+            self._is_in_doubt = False
+            self._end_doubt()
         for name in self.transaction.released:
             self._remove_file(name)
         if self.transaction.touched:

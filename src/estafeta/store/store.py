@@ -19,6 +19,7 @@ from estafeta.store.ids import IdSource
 from estafeta.store.locks import Presence, WorkerSlot, WriteLock
 from estafeta.store.machinery import Machinery, Reader, Writer
 from estafeta.store.migrations import Migration, known_migrations, migrate
+from estafeta.store.rewriting import rewrite_log
 from estafeta.store.soundness import refuse_damaged
 from estafeta.store.sqlite import DATABASE, SqliteEngine, connect, translated
 from estafeta.store.statements import Statement, Statements
@@ -125,11 +126,21 @@ def open_store(
     try:
         if presence.is_alone:
             refuse_damaged(data_directory, vfs)
+            rewrite_log(path.with_name(f"{DATABASE}-wal"), vfs)
         largest = _prepare(path, write_lock, migrations or known_migrations(), vfs, is_alone=presence.is_alone)
         ids = IdSource(clock, worker=worker.number, above=largest)
         content = ContentStore(data_directory, ids, threshold=large_content, files=machinery.files)
         changes = Changes(data_directory, ids.text(ids.next_id()))
-        engine = SqliteEngine(path, write_lock, ids, remove_file=content.remove, tell=changes.tell, vfs=vfs)
+        engine = SqliteEngine(
+            path,
+            write_lock,
+            ids,
+            remove_file=content.remove,
+            tell=changes.tell,
+            begin_doubt=content.begin_doubt,
+            end_doubt=content.end_doubt,
+            vfs=vfs,
+        )
         if presence.is_alone:
             _sweep(path, content, vfs)
         presence.admit_others()

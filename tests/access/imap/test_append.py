@@ -35,8 +35,10 @@ def test_append(tmp_path: Path) -> None:
         (told,) = (await client.command("FETCH 1 (FLAGS INTERNALDATE BODY.PEEK[])")).of("FETCH")
         assert told == (
             b'1 FETCH (FLAGS (\\Recent \\Seen $Work) INTERNALDATE "17-Jul-1996 09:44:25 +0000" BODY[] {%d}\r\n%b)'
-            % (len(octets), octets)
+            % (len(octets), octets.replace(b"\0", b"\x80"))
         )
+        (told,) = (await client.command("FETCH 1 BINARY.PEEK[]")).of("FETCH")
+        assert told == b"1 FETCH (BINARY[] ~{%d}\r\n%b)" % (len(octets), octets)
 
     run(tmp_path, talk)
 

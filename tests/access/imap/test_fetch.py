@@ -387,7 +387,7 @@ def test_parts_of_large_messages(tmp_path: Path) -> None:
 
 
 @pytest.mark.rfc("9051 §4.3", "No literal has a NUL, whether the message is large or not.")
-@pytest.mark.parametrize("large_content", [16, 256 * 1024])
+@pytest.mark.parametrize("large_content", [1, 256 * 1024])
 def test_a_nul_is_another_octet_in_a_literal(tmp_path: Path, large_content: int) -> None:
     octets = b"Subject: nul\r\n\r\na\0b\r\n"
 
@@ -397,20 +397,6 @@ def test_a_nul_is_another_octet_in_a_literal(tmp_path: Path, large_content: int)
         for item in ("BODY.PEEK[]", "BODY.PEEK[]<0.99>", "BODY.PEEK[TEXT]", "RFC822"):
             (told,) = (await client.command(f"FETCH 1 {item}")).of("FETCH")
             assert b"a\x80b\r\n" in told and b"\0" not in told
-
-    run(tmp_path, talk, large_content=large_content)
-
-
-@pytest.mark.parametrize("large_content", [16, 256 * 1024])
-def test_the_mime_fields_of_a_single_body_are_those_of_the_message(tmp_path: Path, large_content: int) -> None:
-    async def talk(office: Post) -> None:
-        mailbox_id = await office.mailbox_id("INBOX")
-        octets = b"Subject: x\r\n\r\nbody " + b"x" * 100 + b"\r\n"
-        client = await office.client()
-        assert (await client.append(octets)).is_ok
-        await office.store.write(lambda tx: tx.execute(_PREFIXED, {"mailbox_id": mailbox_id}))
-        (told,) = (await client.command("FETCH 1 BODY.PEEK[1.MIME]")).of("FETCH")
-        assert told == b"1 FETCH (BODY[1.MIME] {24}\r\nX-Own: y\r\nSubject: x\r\n\r\n)"
 
     run(tmp_path, talk, large_content=large_content)
 

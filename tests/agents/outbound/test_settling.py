@@ -95,6 +95,41 @@ def test_each_is_settled_under_the_name_of_who_had_claimed_it(play: Play) -> Non
     play(test)
 
 
+def test_the_journal_says_of_whom_an_attempt_decided_nothing(play: Play) -> None:
+    async def test(yard: Yard) -> None:
+        [mine] = await claimed(yard, "a@one.example")
+        [others] = yard.recipients("b@one.example", message=mine.message, holder=OTHER)
+        await yard.store.write(lambda tx: queue.add_released(tx, mine.message, [others], now=Instant(NOW)))
+        made = settler(yard)
+        made.add(Settled(ME, relayed(mine, others), entry(mine, by="me")))
+        made.add(Settled(OTHER, relayed(others), entry(mine, by="other")))
+        await made.flush()
+        assert not await yard.queued()
+        assert await yard.attempts(mine) == [
+            {"by": "me", "not_ours": [yard.store.ids.text(others.recipient_id)]},
+            {"by": "other"},
+        ]
+
+    play(test)
+
+
+def test_the_journal_tells_of_who_waits_where_he_is_sent_already(play: Play) -> None:
+    async def test(yard: Yard) -> None:
+        [moved] = await claimed(yard, "a@one.example")
+        [there] = yard.recipients("a@one.example", message=moved.message, destination="other.example")
+        await yard.store.write(lambda tx: queue.add_released(tx, moved.message, [there], now=Instant(NOW)))
+        made = settler(yard)
+        made.add(Settled(ME, moved=(("other.example", ids([moved])),), moved_at=Instant(NOW + 5)))
+        await made.flush()
+        assert ids(await yard.queued()) == (there.recipient_id,)
+        [told] = await yard.attempts(moved)
+        assert (told["ended"], told["destination"]) == ("merged", "other.example")
+        [recipient] = told["recipients"]
+        assert recipient["recipient_id"] == yard.store.ids.text(moved.recipient_id)
+
+    play(test)
+
+
 def test_all_kinds_of_news_are_written(play: Play) -> None:
     async def test(yard: Yard) -> None:
         back, moved = await claimed(yard, "a@one.example"), await claimed(yard, "b@one.example")

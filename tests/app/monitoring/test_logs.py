@@ -20,6 +20,7 @@ import pytest
 import structlog
 from tests.agents.conftest import PASSWORD, Office
 from tests.agents.outbound.street import Host
+from tests.app.monitoring.test_documentation import documented_fields
 from tests.app.monitoring.test_metrics import LETTER, OWN, free_port, serving, until_empty
 from tests.app.monitoring.watched import watched, watched_settings
 
@@ -132,6 +133,7 @@ def test_each_message_has_its_lines_with_ids_that_trace_takes(
     (login,) = of(told, "login accepted")
     assert login["account"] == "ana@example.org" and login["session"] == accepted[1]["session"]
     assert not of(told, "session ended")  # at debug only
+    assert {name for each in told if "message" in each for name in each} - documented_fields() == set()
 
 
 @pytest.mark.parametrize("settings", [LogSettings(level="warning"), LogSettings(messages=False)])
@@ -242,6 +244,8 @@ def test_no_secret_is_in_any_line_of_the_log(tmp_path: Path, issued: Issued, std
     assert {each["protocol"] for each in ended} == {"smtp", "imap", "pop3"}
     assert all({"session", "listener", "peer", "ended", "seconds"} <= each.keys() for each in ended)
     assert of(told, "serving")  # what others than sessions say is there too
+    of_sessions = [each for each in told if "session" in each]
+    assert {name for each in of_sessions for name in each} - documented_fields() == set()
 
 
 def test_lines_of_a_session_that_fails_say_which_it_was(tmp_path: Path, issued: Issued, stderr: io.StringIO) -> None:

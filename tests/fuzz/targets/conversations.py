@@ -18,11 +18,11 @@ MOST = 40
 def messages_of(octets: bytes, copies: int) -> list[Threaded]:
     """Each is the number of its id and of its subject, its date, and the numbers of up to seven that it refers to."""
     program = Program(octets)
-    told = []
+    told: list[tuple[int, int, int, bytes]] = []
     while program and len(told) < MOST:
         own, subject, at, count = (program.number() for _ in range(4))
         told.append((own, subject, at, program.octets(count & 7)))
-    found = []
+    found: list[Threaded] = []
     for copy in range(copies):
         for place, (own, subject, at, referred) in enumerate(told):
             ids = [f"{number & 15}.{copy - (number >> 7)}" for number in referred]

@@ -19,7 +19,7 @@ from estafeta.store import fetching
 from estafeta.store.flags import Keywords
 from estafeta.wire.imap.commands import BY_NAME
 from estafeta.wire.imap.commands.fetch import Fetch
-from estafeta.wire.imap.fetching import Binary, BinarySize, FetchItem, Section
+from estafeta.wire.imap.fetching import Binary, BinarySize, Section
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.session import Session
 
@@ -30,7 +30,7 @@ MOST = 8
 _LITERAL = re.compile(rb"(~?)\{(\d+)\}\r\n")
 
 
-def items_of(octets: bytes) -> list[FetchItem]:
+def items_of(octets: bytes) -> list[Section | Binary | BinarySize]:
     """The sections that a FETCH asks for."""
     try:
         read = BY_NAME["FETCH"].read(Reader(b" 1 (" + octets + b")", Session(OFFER, is_secure=True)))

@@ -314,9 +314,58 @@ def test_faults_of_the_folder_are_told(data: Path, tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="there is no backup 1999"):
         restore(tmp_path / "backups", tmp_path / "again", now=NOW, name="1999")
     facts = json.loads((made.path / MANIFEST).read_text())
-    (made.path / MANIFEST).write_text(json.dumps({**facts, "format": 9}))
-    with pytest.raises(BackupError, match="another version of Estafeta"):
-        generations(tmp_path / "backups")
-    (made.path / MANIFEST).write_text("{")
-    with pytest.raises(BackupError, match="damaged"):
-        generations(tmp_path / "backups")
+    for text, words in ((json.dumps({**facts, "format": 9}), "another version of Estafeta"), ("{", "damaged")):
+        (made.path / MANIFEST).write_text(text)
+        with pytest.raises(BackupError, match=words):
+            restore(tmp_path / "backups", tmp_path / "again", now=NOW, name=made.name)
+        (fault,) = verify_backup(tmp_path / "backups")
+        assert words in fault
+    with pytest.raises(BackupError, match="there is no backup"):
+        list(verify_backup(tmp_path / "empty"))
+
+
+def test_one_that_cannot_be_read_does_not_hide_the_others(data: Path, tmp_path: Path) -> None:
+    filled(data, 4)
+    folder = tmp_path / "back%ups #1?"
+    made = [make_backup(data, folder, now=NOW + number, keep=5) for number in range(3)]
+    (made[1].path / MANIFEST).write_text("{")
+    assert restore(folder, tmp_path / "again", now=NOW).generation.name == made[2].name
+    make_backup(data, folder, now=NOW + 60, keep=1)
+    assert [each.name for each in generations(folder)] == [generations(folder)[-1].name]
+    assert made[1].path.is_dir()
+
+
+def test_two_backups_do_not_disturb_one_another(data: Path, tmp_path: Path) -> None:
+    filled(data, 4)
+    folder = tmp_path / "backups"
+    seen = []
+
+    def told(_what: str, _done: int, _all: int) -> None:
+        with pytest.raises(BackupError, match=r"another backup into .* is under way"):
+            make_backup(data, folder, now=NOW + 60)
+        seen.append(True)
+
+    make_backup(data, folder, now=NOW, told=told)
+    assert seen
+    assert list(verify_backup(folder)) == []
+
+
+def test_damage_of_the_store_is_told_by_each_backup_until_it_is_mended(data: Path, tmp_path: Path) -> None:
+    filled(data)
+    folder = tmp_path / "backups"
+    content = next(path for path in sorted((data / "content").rglob("*")) if path.is_file())
+    _flip(content)
+    for number in range(2):
+        assert make_backup(data, folder, now=NOW + number).manifest.damaged == (content.name,)
+    _flip(content)
+    assert make_backup(data, folder, now=NOW + 2).manifest.damaged == ()
+
+
+def test_what_went_bad_in_the_folder_is_copied_again(data: Path, tmp_path: Path) -> None:
+    filled(data)
+    folder = tmp_path / "backups"
+    make_backup(data, folder, now=NOW)
+    _flip(next(path for path in sorted((folder / "contents").rglob("*")) if path.is_file()))
+    assert len(list(verify_backup(folder))) == 1
+    make_backup(data, folder, now=NOW + 60, checks=True)
+    assert list(verify_backup(folder)) == []

@@ -24,7 +24,7 @@ from estafeta.store.store import Transaction
 
 from .conftest import NOW, PAGE, PREFIX, Known, open_here, read_all
 
-RUNS = int(os.environ.get("ESTAFETA_REPAIR_RUNS", "14"))
+RUNS = int(os.environ.get("ESTAFETA_REPAIR_RUNS", "10"))
 
 
 @dataclass

@@ -46,6 +46,7 @@ class Conversation:
         self._keeper = keeper
         self._listener = listener
         self._started_at = keeper.environment.clock()
+        self._began_at = asyncio.get_running_loop().time()
         self._ended = Ended.LOST
         self._account: Account | None = None
         """Who was logged in last."""
@@ -168,7 +169,7 @@ class Conversation:
             facts["login_failures"] = session.logins.failures
         facts["commands"] = self._commands
         facts["ended"] = self._ended.value
-        facts["seconds"] = round(session.environment.clock() - self._started_at, 3)
+        facts["seconds"] = round(asyncio.get_running_loop().time() - self._began_at, 3)
         environment = session.environment
         environment.tally.sessions["imap", self._ended.value] += 1
         if environment.say_of_sessions is not None:

@@ -208,9 +208,9 @@ class Settler:
         for each in batch:
             if each.settlements:
                 by_holder.setdefault(each.holder, []).extend(each.settlements)
-        kept: set[RecipientId] = set()
+        kept: dict[HolderId, Set[RecipientId]] = {}
         for holder, settlements in by_holder.items():
-            kept.update(queue.settle(tx, holder, settlements))
+            kept[holder] = frozenset(queue.settle(tx, holder, settlements))
         for each in batch:
             if each.block is not None:
                 destinations.block(tx, each.block)
@@ -222,7 +222,7 @@ class Settler:
                 for merged in queue.redirect(tx, holder=each.holder, recipient_ids=ids, to=destination):
                     journal.record(tx, merged_entry(merged, destination, at=each.moved_at or merged.next_attempt_at))
             if each.entry is not None:
-                journal.record(tx, _as_kept(each, each.entry, kept))
+                journal.record(tx, _as_kept(each, each.entry, kept.get(each.holder, frozenset())))
 
     # With notifications.
 

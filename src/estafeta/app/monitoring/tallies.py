@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from estafeta.access.tally import AccessTally
+from estafeta.agents.chronicle import Reason, Verdict
 from estafeta.agents.pressure import Pressure
 from estafeta.agents.tally import ReceptionTally, RelayTally
 from estafeta.app.monitoring import catalogue
@@ -128,6 +129,8 @@ def gathered(
         readings.put(catalogue.SMTP_REPLIES, number, str(code))
     for (verdict, reason), number in tuple(reception.decisions.items()):
         readings.put(catalogue.DECISIONS, number, verdict.value, reason.value)
+    accepted = sum(reception.accepted.values())
+    readings.put(catalogue.DECISIONS, accepted, Verdict.ACCEPT.value, Reason.ROUTED.value)
     readings.put_all(catalogue.MESSAGES_ACCEPTED, reception.accepted)
     readings.put(catalogue.MESSAGE_OCTETS_ACCEPTED, reception.octets)
     readings.put_all(catalogue.RECIPIENTS_ACCEPTED, reception.recipients)

@@ -11,6 +11,7 @@ import re
 # Departs from RFC 5322 §2.2: blanks before the colon and bare LF are let pass; lines that are no field are passed over.
 _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.MULTILINE)
 _IN_COMMENT = re.compile(rb"[^()\\]*+(?:\\.[^()\\]*+)*+", re.DOTALL)
+_NO_COMMENT = re.compile(rb'(?:[^"(\\]++|"(?:[^"\\]++|\\.)*+"?|\\.?)*+', re.DOTALL)
 _FOLD = re.compile(rb"\r?\n")
 
 Fields = dict[bytes, list[bytes]]
@@ -80,3 +81,19 @@ def comment_end(octets: bytes, at: int) -> int:
         if match is not None:
             at = match.end()
     return at
+
+
+def without_comments(line: bytes) -> bytes:
+    """RFC 2045 §5.1: comments may stand between the words; what is quoted stays."""
+    if b"(" not in line:
+        return line
+    kept: list[bytes] = []
+    at = 0
+    while at < len(line):
+        match = _NO_COMMENT.match(line, at)
+        if match is not None:
+            kept.append(match[0])
+            at = match.end()
+        if at < len(line):
+            at = comment_end(line, at)
+    return b" ".join(kept)

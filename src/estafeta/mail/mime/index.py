@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from estafeta.mail.mime.fields import Fields, comment_end, fields, header_end, unfolded
+from estafeta.mail.mime.fields import Fields, fields, header_end, unfolded, without_comments
 
 Parameters = tuple[tuple[str, bytes], ...]
 """Names in lower case and values without their quotes, both not decoded (RFC 2231 stays as it is)."""
@@ -125,7 +125,6 @@ _FIRST_FIELD = re.compile(rb"\r?\n|[!-9;-~]++[ \t]*+:")
 _TYPE = re.compile(rb"[ \t]*+([^\s/;,=()<>@\"]++)[ \t]*+/[ \t]*+([^\s/;,=()<>@\"]++)[ \t]*+(?=;|\Z|[\s,])")
 _WORD = re.compile(rb'[ \t]*+"?([^\s;"]++)')
 _PARAMETER = re.compile(rb';[ \t;]*+([^\s;="]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]++|\\.)*+)"?|([^\s;"]++))', re.DOTALL)
-_NO_COMMENT = re.compile(rb'(?:[^"(\\]++|"(?:[^"\\]++|\\.)*+"?|\\.?)*+', re.DOTALL)
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
 _DELIMITER_END = re.compile(rb"(--)?[ \t]*+(?:\r?\n|\r?\Z)")
 _LOOSE_END = re.compile(rb"(--)?[^\n]*+(?:\n|\Z)")
@@ -240,7 +239,7 @@ class _Reader:
         return found
 
     def _line(self, body: bytes) -> bytes:
-        return _without_comments(unfolded(body[: self.limits.field]))
+        return without_comments(unfolded(body[: self.limits.field]))
 
     def _type(self, found: Fields, default: str) -> tuple[str, str, Parameters]:
         given = found.get(b"content-type")
@@ -278,22 +277,6 @@ class _Reader:
         if word is None:
             return None
         return word[1].decode("latin-1").lower(), self._parameters(line, word.end())
-
-
-def _without_comments(line: bytes) -> bytes:
-    """RFC 2045 §5.1: comments may stand between the words; what is quoted stays."""
-    if b"(" not in line:
-        return line
-    kept: list[bytes] = []
-    at = 0
-    while at < len(line):
-        match = _NO_COMMENT.match(line, at)
-        if match is not None:
-            kept.append(match[0])
-            at = match.end()
-        if at < len(line):
-            at = comment_end(line, at)
-    return b" ".join(kept)
 
 
 _encoded = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode

@@ -133,7 +133,7 @@ def _gaps_of(tx: Transaction, boxes: list[_Box]) -> Iterator[Gap]:
     yield from _numbers(tx, boxes, rows)
 
 
-_REPAIR = "`estafeta repair` puts it right"
+_REPAIR = "stop the server, and `estafeta repair` puts it right"
 
 
 def _numbers(tx: Transaction, boxes: list[_Box], rows: dict[int, _Rows]) -> Iterator[Gap]:
@@ -150,7 +150,11 @@ def _numbers(tx: Transaction, boxes: list[_Box], rows: dict[int, _Rows]) -> Iter
                 "uids", box.name, f"UID {last} was given, and UIDNEXT is {box.uid_next}: UIDs come twice; {_REPAIR}"
             )
         if box.mailbox_id in both:
-            yield Gap("uids", box.name, f"UID {both[box.mailbox_id]} is there, and noted as expunged; {_REPAIR}")
+            yield Gap(
+                "uids",
+                box.name,
+                f"UID {both[box.mailbox_id]} is there, and noted as expunged: some clients do not show it; move it",
+            )
         lost = box.uid_next - 1 - there.counted.messages - gone
         if box.expunged_after == 0 and lost > 0 and last < box.uid_next and box.mailbox_id not in both:
             yield Gap("uids", box.name, f"{lost} of its UIDs are not there, and were not expunged: messages are lost")
@@ -173,7 +177,9 @@ def look_at_rows(tx: Transaction, ledger: Ledger, cursor: Cursor) -> Step:
             content = IdSource.text(content_id)
             gaps.append(Gap("content-missing", where, f"its content {content} is not there; look in a backup for it"))
         elif real_size != size:
-            gaps.append(Gap("content-size", where, f"it says {size} octets, and has {real_size}; {_REPAIR}"))
+            gaps.append(
+                Gap("content-size", where, f"it says {size} octets, and has {real_size}; clients are told a wrong size")
+            )
         if box is None:
             gaps.append(Gap("stray", where, f"its mailbox is not there; {_REPAIR}"))
         if entry is None and delivery_id == message_id >= oldest:

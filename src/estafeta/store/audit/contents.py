@@ -35,7 +35,9 @@ def look(tx: Transaction, ledger: Ledger, cursor: Cursor) -> Step:
         name = f"content {IdSource.text(content_id)}"
         if not is_needed:
             gaps.append(
-                Gap("content-unused", name, "no mailbox and no queued message needs it; `estafeta repair` drops it")
+                Gap(
+                    "content-unused", name, "no mailbox and no queued message needs it: it takes room, and does no harm"
+                )
             )
         if file is None:
             if real_size != size:

@@ -44,16 +44,24 @@ def look_at_messages(tx: Transaction, ledger: Ledger, cursor: Cursor) -> Step:
                 Gap("content-missing", name, "its content is not there: it cannot go out; look in a backup for it")
             )
         elif real_size != size:
-            gaps.append(Gap("content-size", name, f"the queue says {size} octets, and it has {real_size}; {_REPAIR}"))
+            gaps.append(
+                Gap(
+                    "content-size",
+                    name,
+                    f"the queue says {size} octets, and it has {real_size}: hosts are told a wrong size",
+                )
+            )
         if not has_recipients:
-            gaps.append(Gap("queue-empty", name, f"it is in the queue without any recipient; {_REPAIR}"))
+            gaps.append(
+                Gap("queue-empty", name, "it is in the queue without any recipient: it takes room, and goes nowhere")
+            )
         if entry is None and content_id >= oldest:
             says = f"it is in the queue, and the journal does not know of {IdSource.text(content_id)}"
             gaps.append(Gap("never-accepted", name, says))
     return Step(gaps, rows[-1][0] if len(rows) == _ROWS else None)
 
 
-_REPAIR = "`estafeta repair` puts it right"
+_REPAIR = "stop the server, and `estafeta repair` puts it right"
 
 
 def look_at_recipients(tx: Transaction, ledger: Ledger, cursor: Cursor) -> Step:

@@ -21,6 +21,7 @@ from estafeta import __version__
 from estafeta.store.backup.manifest import (
     CONTENTS,
     FORMAT,
+    LOCK,
     MANIFEST,
     SECRET,
     UNFINISHED,
@@ -30,12 +31,14 @@ from estafeta.store.backup.manifest import (
     content_path,
     copy_file,
     digest_of_file,
+    generations,
     is_unfinished,
     prune,
     write_manifest,
 )
 from estafeta.store.errors import os_error
 from estafeta.store.files import make_folder, open_private, sync_folder
+from estafeta.store.locks import LockFile
 from estafeta.store.sqlite import DATABASE, connect, translated
 
 _ROUNDS = 20
@@ -52,31 +55,50 @@ def make_backup(
     *,
     now: float,
     keep: int | None = None,
+    checks: bool = False,
     told: Told = lambda _what, _done, _all: None,
 ) -> Generation:
     """Back the store of a data directory up (blocks); of all generations `keep` are kept, all when None.
 
-    The store is to be open in this process, so that nobody repairs or replaces it meanwhile. `told` hears what is
-    being copied, how much of it is done, and of how much. Raises BackupError, StoreError; then nothing of the folder
-    is less than it was.
+    The store is to be open in this process, so that nobody repairs or replaces it meanwhile. With `checks` what
+    earlier backups have copied is read, and copied again where it is damaged. `told` hears what is being copied, how
+    much of it is done, and of how much. Raises BackupError, StoreError; then nothing of the folder is less than it was.
     """
+    try:
+        make_folder_of_backups(folder)
+        lock = LockFile(folder / LOCK)
+    except OSError as error:
+        raise BackupError(f"{error.filename or folder}: {os_error(error)}") from error
+    try:
+        if not lock.try_lock():
+            raise BackupError(f"another backup into {folder} is under way")
+        return _made(data_directory, folder, now, keep, _Known(folder, checks), told)
+    finally:
+        lock.close()
+
+
+def _made(data_directory: Path, folder: Path, now: float, keep: int | None, known: _Known, told: Told) -> Generation:
     name = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(now))
     part = folder / (name + UNFINISHED)
     try:
-        _make_ready(folder, part)
+        _remove_unfinished(folder)
+        make_folder(part)
         if (folder / name).exists():
             raise BackupError(f"{folder / name} is there already")
         with suppress(OSError):
             # Copied beforehand, so that the snapshot need not be held for long.
-            _Copying(data_directory, folder, told).round(with_database=None)
+            _Copying(data_directory, folder, known, told).round(with_database=None)
         for _ in range(_ROUNDS):
-            copying = _Copying(data_directory, folder, told)
+            copying = _Copying(data_directory, folder, known, told)
             if copying.round(with_database=part / DATABASE):
                 break
         else:
             raise BackupError(
                 f"contents went away faster than they could be copied, {_ROUNDS} times; try again when less is removed"
             )
+        # All of them: an earlier backup may have been cut off before it had synced its own.
+        for path in (*sorted((folder / CONTENTS).iterdir()), folder / CONTENTS):
+            sync_folder(path)
         secret = _copy_secret(data_directory, part)
         digest, size = digest_of_file(part / DATABASE)
         manifest = Manifest(
@@ -106,18 +128,21 @@ def make_backup(
         raise translated(error) from error
 
 
-def _make_ready(folder: Path, part: Path) -> None:
-    """An empty place for a new generation; what earlier ones that were cut off have left is removed."""
+def make_folder_of_backups(folder: Path) -> None:
+    """An empty folder, or one of backups. Raises BackupError, OSError."""
     if folder.exists() and not folder.is_dir():
         raise BackupError(f"{folder} is not a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONTENTS).is_dir():
         raise BackupError(f"{folder} has other things in it: name an empty folder, or one of earlier backups")
     make_folder(folder)
     make_folder(folder / CONTENTS)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """What earlier backups that were cut off have left."""
     for path in folder.iterdir():
         if is_unfinished(path):
             shutil.rmtree(path)
-    make_folder(part)
 
 
 def _copy_secret(data_directory: Path, part: Path) -> str:
@@ -128,10 +153,42 @@ def _copy_secret(data_directory: Path, part: Path) -> str:
     return digest.hex()
 
 
+class _Known:
+    """What is known of the content files that are in the folder already."""
+
+    def __init__(self, folder: Path, checks: bool) -> None:
+        self._checks = checks
+        self._is_good: set[str] = set()
+        self.damaged: set[str] = set()
+        """Copied as they were, but not what had been written, in this backup or an earlier one."""
+        if (folder / CONTENTS).is_dir():
+            self.damaged.update(name for each in generations(folder) for name in each.manifest.damaged)
+
+    def has(self, path: Path, size: int, digest: bytes | None) -> bool:
+        """Whether it is there, and need not be copied; a damaged one is always copied again."""
+        if path.name in self._is_good:
+            return True
+        try:
+            if path.name in self.damaged or path.stat().st_size != size:
+                return False
+            return not self._checks or digest is None or digest_of_file(path)[0] == digest
+        except FileNotFoundError:
+            return False
+
+    def copied(self, name: str, *, is_whole: bool) -> None:
+        """It was copied."""
+        self._is_good.add(name)
+        if is_whole:
+            self.damaged.discard(name)
+        else:
+            self.damaged.add(name)
+
+
 class _Copying:
     """One snapshot, and what it names."""
 
-    def __init__(self, data_directory: Path, folder: Path, told: Told) -> None:
+    def __init__(self, data_directory: Path, folder: Path, known: _Known, told: Told) -> None:
+        self._known = known
         self._data = data_directory
         self._contents = folder / CONTENTS
         self._told = told
@@ -166,36 +223,24 @@ class _Copying:
     def _copy_contents(self, connection: apsw.Connection) -> bool:
         """Whether all that are named are in the folder now."""
         is_whole, done = True, 0
-        new_in: set[Path] = set()
         rows: Any = connection.execute("SELECT file, size, digest FROM contents WHERE file IS NOT NULL")
         for name, size, digest in rows:
             done += 1
             self.octets += size
             target = content_path(self._contents, name)
-            if self._is_there(target, size):
-                continue
-            make_folder(target.parent)
-            try:
-                found, length = copy_file(content_path(self._data / "content", name), target)
-            except FileNotFoundError:
-                is_whole = False
-                continue
-            new_in.add(target.parent)
-            if length != size or (digest is not None and found != digest):
+            if not self._known.has(target, size, digest):
+                make_folder(target.parent)
+                try:
+                    found, length = copy_file(content_path(self._data / "content", name), target)
+                except FileNotFoundError:
+                    is_whole = False
+                    continue
+                fits = length == size and (digest is None or found == digest)
+                self._known.copied(name, is_whole=fits)
+                self._told("contents", done, self.contents)
+            if name in self._known.damaged:
                 self.damaged.append(name)
-            self._told("contents", done, self.contents)
-        for folder in sorted(new_in):
-            sync_folder(folder)
-        if new_in:
-            sync_folder(self._contents)
         return is_whole
-
-    @staticmethod
-    def _is_there(path: Path, size: int) -> bool:
-        try:
-            return path.stat().st_size == size
-        except FileNotFoundError:
-            return False
 
     def _copy_database(self, connection: apsw.Connection, path: Path) -> None:
         """The pages of the snapshot that the connection holds."""

@@ -17,11 +17,13 @@ import apsw
 from estafeta.store.errors import StoreError
 from estafeta.store.files import open_private, sync_folder
 from estafeta.store.records import new_digest
+from estafeta.store.sqlite import DATABASE
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 CONTENTS = "contents"
 UNFINISHED = ".part"
+LOCK = ".lock"
 SECRET = "secret"  # noqa: S105 - the name of a file
 _PIECE = 1 << 20
 
@@ -70,7 +72,7 @@ class Generation:
     @property
     def database(self) -> Path:
         """The database file."""
-        return self.path / "estafeta.sqlite3"
+        return self.path / DATABASE
 
     @property
     def secret(self) -> Path:
@@ -79,12 +81,31 @@ class Generation:
 
 
 def generations(folder: Path) -> list[Generation]:
-    """The whole ones, the oldest first. Raises BackupError where a manifest cannot be read."""
+    """The whole ones whose manifests can be read, the oldest first. Raises BackupError for a folder that cannot be."""
+    return [found for found in _looked_at(folder) if isinstance(found, Generation)]
+
+
+def unreadable(folder: Path) -> dict[str, BackupError]:
+    """Those whose manifests cannot be read, by their names, and why."""
+    return {path.name: error for path, error in _faulty(folder)}
+
+
+def _faulty(folder: Path) -> list[tuple[Path, BackupError]]:
+    return [found for found in _looked_at(folder) if not isinstance(found, Generation)]
+
+
+def _looked_at(folder: Path) -> list[Generation | tuple[Path, BackupError]]:
     try:
         paths = sorted(path for path in folder.iterdir() if (path / MANIFEST).is_file() and not is_unfinished(path))
     except OSError as error:
         raise BackupError(f"{folder}: {error.strerror}") from error
-    return [Generation(path, read_manifest(path / MANIFEST)) for path in paths]
+    found: list[Generation | tuple[Path, BackupError]] = []
+    for path in paths:
+        try:
+            found.append(Generation(path, read_manifest(path / MANIFEST)))
+        except BackupError as error:
+            found.append((path, error))
+    return found
 
 
 def is_unfinished(path: Path) -> bool:
@@ -153,11 +174,10 @@ def unchanging(database: Path) -> apsw.Connection:
 def named_contents(database: Path) -> set[str]:
     """The content files that a database names. Raises BackupError."""
     try:
-        connection = apsw.Connection(
-            f"file:{database}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-        )
+        connection = unchanging(database)
         try:
-            return {name for (name,) in connection.execute("SELECT file FROM contents WHERE file IS NOT NULL")}
+            rows = connection.execute("SELECT file FROM contents WHERE file IS NOT NULL")
+            return {str(name) for (name,) in rows}
         finally:
             connection.close(True)
     except apsw.Error as error:
@@ -176,8 +196,8 @@ def prune(folder: Path, keep: int) -> list[str]:
         each.path.rename(aside)
         shutil.rmtree(aside)
     named: set[str] = set()
-    for each in kept[-keep:]:
-        named |= named_contents(each.database)
+    for database in [each.database for each in kept[-keep:]] + [path / DATABASE for path, _ in _faulty(folder)]:
+        named |= named_contents(database)
     for subfolder in (folder / CONTENTS).iterdir():
         for path in subfolder.iterdir():
             if path.name not in named:

@@ -21,12 +21,15 @@ from estafeta.store.backup.manifest import (
     content_path,
     copy_file,
     generations,
+    unreadable,
 )
 from estafeta.store.errors import os_error
 from estafeta.store.files import make_folder, sync_folder
 from estafeta.store.ids import IdSource
 from estafeta.store.sqlite import DATABASE, translated
 
+_AHEAD = 1_000_000
+"""As many mailboxes may have been made, in no time, between the backup and the end."""
 _HIGHEST = 0xFFFF_FFFF
 """The largest UIDVALIDITY."""
 
@@ -89,7 +92,9 @@ def restore(
 
 
 def _chosen(folder: Path, name: str | None) -> Generation:
-    found = generations(folder)
+    found, faulty = generations(folder), unreadable(folder)
+    if name in faulty:
+        raise faulty[name]
     if not found:
         raise BackupError(f"there is no whole backup in {folder}")
     if name is None:
@@ -133,8 +138,8 @@ def _make_safe(connection: apsw.Connection, now: float, queue: Queue) -> tuple[i
     with connection:
         ((before,),) = connection.execute("SELECT value FROM counters WHERE name = 'uid_validity'").fetchall()
         mailboxes = [row[0] for row in connection.execute("SELECT mailbox_id FROM mailboxes ORDER BY mailbox_id")]
-        # Times are above all that the lost days can have given: each is the time, or one more than the one before.
-        validity = max(int(str(before)), int(now))
+        # Above all that the lost days can have given: each is the time, or one more than the one before.
+        validity = max(int(str(before)), int(now)) + _AHEAD
         if validity + len(mailboxes) > _HIGHEST:
             raise BackupError("the clock of this machine is too far ahead for UIDVALIDITY; set it, and restore again")
         for mailbox_id in mailboxes:

@@ -15,12 +15,14 @@ import apsw
 
 from estafeta.store.backup.manifest import (
     CONTENTS,
+    BackupError,
     Generation,
     content_path,
     digest_of_file,
     generations,
     is_unfinished,
     unchanging,
+    unreadable,
 )
 from estafeta.store.ids import IdSource
 from estafeta.store.records import content_digest
@@ -44,7 +46,11 @@ def verify_store(
 
 def verify_backup(folder: Path, *, told: Told = lambda _what, _done, _all: None) -> Iterator[str]:
     """What is wrong in a folder of backups, a sentence each (blocks). Raises BackupError where it is none."""
-    found = generations(folder)
+    found, faulty = generations(folder), unreadable(folder)
+    if not found and not faulty:
+        raise BackupError(f"there is no backup in {folder}")
+    for name, error in faulty.items():
+        yield f"{name}: {error}"
     seen: dict[str, bytes] = {}
     for each in found:
         yield from _generation(each, folder / CONTENTS, seen, told)

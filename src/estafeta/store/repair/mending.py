@@ -22,7 +22,7 @@ from estafeta.store.repair.report import Report
 from estafeta.store.sqlite import SqliteTransaction
 
 _NO_DOMAIN = "recovered.invalid"
-"""The domain of addresses that were lost, where no domain is left either (RFC 6761 §6.4: nobody has it)."""
+"""The domain of addresses that were lost, where no domain is left either; nobody has it."""
 _SAMPLE = 200
 """Messages of a mailbox by which its owner is guessed."""
 _STEP = 1000
@@ -147,7 +147,7 @@ class Mending:
         found: Counter[str] = Counter()
         told = 0
         for (facts,) in self._run(
-            "SELECT j.facts FROM messages AS m JOIN journal AS j ON j.entry_id = m.delivery_id"
+            "SELECT j.facts FROM messages AS m JOIN journal AS j ON j.entry_id = m.message_id"
             " WHERE m.mailbox_id = :mailbox_id ORDER BY m.uid DESC LIMIT :limit",
             mailbox_id=mailbox_id,
             limit=_SAMPLE,
@@ -321,7 +321,8 @@ class Mending:
             " WHERE NOT EXISTS (SELECT 1 FROM queued_messages AS m WHERE m.message_id = r.message_id)"
         ):
             reverse_path = json.loads(str(facts)).get("reverse_path")
-            if not isinstance(reverse_path, str):
+            # Of a redacted entry it is not told any more.
+            if not isinstance(reverse_path, str) or not (reverse_path in ("", "<>") or "@" in reverse_path):
                 continue
             self._do(
                 "INSERT INTO queued_messages (message_id, content_id, reverse_path, accepted_at, size, smtputf8,"
@@ -401,6 +402,11 @@ class Mending:
             after = journal.index_again(self._tx, after, _STEP)
 
 
+def miscounted(connection: apsw.Connection) -> list[int]:
+    """The mailboxes whose counters are not what they hold."""
+    return [int(str(mailbox_id)) for (mailbox_id,) in connection.execute(_MISCOUNTED)]
+
+
 def count_again(connection: apsw.Connection, mailbox_ids: Iterable[int] | None) -> None:
     """Count what mailboxes hold anew, and let clients that were away be told of all that is gone (RFC 7162 §3.2.7).
 
@@ -433,6 +439,16 @@ FROM (
         coalesce((SELECT max(modseq) FROM flagged AS f WHERE f.mailbox_id = b.mailbox_id), 0) AS flagged_modseq
     FROM mailboxes AS b LEFT JOIN messages AS m ON m.mailbox_id = b.mailbox_id GROUP BY b.mailbox_id
 ) AS t WHERE t.id = mailboxes.mailbox_id {which}
+"""
+_MISCOUNTED = """
+SELECT b.mailbox_id FROM mailboxes AS b LEFT JOIN messages AS m ON m.mailbox_id = b.mailbox_id GROUP BY b.mailbox_id
+HAVING b.messages <> count(m.uid) OR b.octets <> coalesce(sum(m.size), 0)
+    OR b.unseen <> coalesce(sum(m.uid IS NOT NULL AND m.flags & 1 = 0), 0)
+    OR b.deleted <> coalesce(sum(m.flags & 8 <> 0), 0)
+    OR b.deleted_octets <> coalesce(sum(CASE WHEN m.flags & 8 <> 0 THEN m.size END), 0)
+    OR b.uid_next <= coalesce(max(m.uid), 0) OR b.highest_modseq < coalesce(max(m.modseq), 0)
+    OR b.uid_next <= (SELECT coalesce(max(last_uid), 0) FROM expunged AS e WHERE e.mailbox_id = b.mailbox_id)
+    OR b.highest_modseq < (SELECT coalesce(max(modseq), 0) FROM expunged AS e WHERE e.mailbox_id = b.mailbox_id)
 """
 _CHANGED = """
 UPDATE mailboxes SET

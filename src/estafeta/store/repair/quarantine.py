@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from estafeta.store.files import make_folder, open_private, sync_folder
+from estafeta.store.files import make_folder, open_private
 from estafeta.store.repair.report import Affected
 
 FOLDER = "quarantine"
@@ -40,8 +40,6 @@ class Quarantine:
                 with source.open("rb") as file, os.fdopen(open_private(path, is_new=True), "wb") as copy:
                     while piece := file.read(_PIECE):
                         copy.write(piece)
-                    copy.flush()
-                    os.fsync(copy.fileno())
         return target
 
     def describe(self, affected: Affected) -> None:
@@ -51,9 +49,9 @@ class Quarantine:
             self._write(Path(affected.file).with_suffix(".json").name, text.encode("utf-8", "backslashreplace"))
 
     def sync(self) -> None:
-        """Make the names durable. Raises OSError."""
+        """Make all of it durable."""
         if self._folder.is_dir() and not self._is_dry_run:
-            sync_folder(self._folder)
+            os.sync()  # one for thousands of files
 
     def _write(self, name: str, octets: bytes) -> None:
         make_folder(self._folder)
@@ -61,5 +59,3 @@ class Quarantine:
         path.unlink(missing_ok=True)
         with os.fdopen(open_private(path, is_new=True), "wb") as file:
             file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())

@@ -104,9 +104,13 @@ def _fit(rows: Iterator[Salvaged], table: str) -> Iterator[Salvaged]:
 
 def is_prefix(prefix: Value) -> bool:
     """Whether octets are whole lines of a header section, as they stand before a content."""
-    return isinstance(prefix, bytes) and (
-        not prefix or (prefix.endswith(b"\r\n") and b":" in prefix and b"\0" not in prefix)
-    )
+    if not isinstance(prefix, bytes) or not prefix:
+        return prefix == b""
+    try:
+        lines = prefix.decode().split("\r\n")
+    except UnicodeDecodeError:
+        return False
+    return ":" in lines[0] and not lines.pop() and all(line.replace("\t", "").isprintable() for line in lines)
 
 
 def _doubt(table: str, row: Row, rebuilt: Rebuilt) -> None:
@@ -200,9 +204,13 @@ class _Remaking:
 
     def _messages(self) -> None:
         is_there = "SELECT 1 FROM messages WHERE mailbox_id = ? AND uid = ?"
-        for (mailbox_id, uid), entry in self._salvage.entries("messages").items():
+        for entry in self._salvage.each_entry("messages"):
+            mailbox_id, uid = entry.get("mailbox_id"), entry.get("uid")
+            # A message that was appended or moved has a delivery of its own.
             content_id = entry.get("content_id", entry.get("delivery_id"))
             if not (isinstance(mailbox_id, int) and isinstance(uid, int) and isinstance(content_id, int)):
+                continue
+            if "content_id" not in entry and (mailbox_id, uid) in self._rebuilt.missing_messages:
                 continue
             if not self._connection.execute(is_there, (mailbox_id, uid)).fetchall():
                 self._rebuilt.missing_messages[mailbox_id, uid] = content_id
@@ -210,7 +218,8 @@ class _Remaking:
     def _recipients(self) -> None:
         """What the index of forward-paths says of queued recipients."""
         asked = "SELECT message_id, forward_path, destination FROM queued_recipients WHERE recipient_id = ?"
-        for (rowid,), entry in self._salvage.entries("queued_recipients").items():
+        for entry in self._salvage.each_entry("queued_recipients"):
+            rowid = entry.get("recipient_id")
             if not isinstance(rowid, int) or "forward_path" not in entry:
                 continue
             rows = self._connection.execute(asked, (rowid,)).fetchall()

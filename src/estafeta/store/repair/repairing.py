@@ -24,8 +24,9 @@ from estafeta.store.ids import IdSource
 from estafeta.store.locks import Presence, WriteLock
 from estafeta.store.migrations import Migration, known_migrations, schema_version
 from estafeta.store.repair.contents import Contents
-from estafeta.store.repair.mending import Mending, count_again
+from estafeta.store.repair.mending import Mending, count_again, miscounted
 from estafeta.store.repair.pages import Pages
+from estafeta.store.repair.quarantine import FOLDER as QUARANTINE
 from estafeta.store.repair.quarantine import Quarantine
 from estafeta.store.repair.rebuilding import Rebuilt, rebuild
 from estafeta.store.repair.report import Report
@@ -194,6 +195,9 @@ class _Repair:
             contents.finish(is_salvaged=False)
             if contents.touched:
                 count_again(connection, contents.touched)
+            if wrong := miscounted(connection):
+                count_again(connection, wrong)
+                report.damage.append(f"{len(wrong)} mailboxes count otherwise than they hold")
         if count := len(report.quarantined) + len(report.lost) + len(report.held) - before:
             report.damage.append(f"{count} contents are not what they were")
         self._sum_up(connection, contents)
@@ -253,6 +257,8 @@ class _Repair:
         self._report.kept_in = kept
         self._report.is_changed = True
         _write(kept / "report.json", json.dumps(asdict(self._report), default=str, ensure_ascii=False, indent=2))
+        for path in (target, kept, *kept.iterdir(), self._data / QUARANTINE, *(self._data / QUARANTINE).glob("*")):
+            _give(path, self._data)
         sync_folder(kept)
         self._quarantine().sync()
         target.rename(self._workshop / _NEW)
@@ -347,6 +353,13 @@ def _sectors(descriptor: int, at: int, count: int) -> tuple[bytes, int]:
             pieces.append(bytes(length))
             missed += 1
     return b"".join(pieces), missed
+
+
+def _give(path: Path, data: Path) -> None:
+    """Give a file that root has made to whom the data directory is."""
+    if os.geteuid() == 0 and path.exists():
+        owner = data.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _remove(path: Path) -> None:

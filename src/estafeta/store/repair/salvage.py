@@ -149,17 +149,23 @@ class Salvage:
                     if row is not None:
                         yield Salvaged(row, is_certain, cell.is_whole)
 
-    def entries(self, table: str) -> dict[tuple[Value, ...], Row]:
-        """What indexes tell of rows, by the key of the row: its rowid, or what its primary key is made of."""
+    def each_entry(self, table: str) -> Iterator[Row]:
+        """The entries of all indexes of a table; each has the columns of its index and, as "", the rowid."""
         shape = self.trees[table].shape
-        found: dict[tuple[Value, ...], Row] = defaultdict(dict)
         for index in shape.indexes:
             tree = self.trees[index.name]
             for number in (*tree.pages, *(tree.strays if self.is_free_known else ())):
                 page = self._page(number)
-                for values in self._entries_of(page, index, shape) if page is not None else ():
-                    key = (values[""],) if "" in values else tuple(values.get(name) for name in shape.key)
-                    found[key].update(values)
+                if page is not None:
+                    yield from self._entries_of(page, index, shape)
+
+    def entries(self, table: str) -> dict[tuple[Value, ...], Row]:
+        """What indexes tell of rows together, by the rowid, or what the primary key is made of."""
+        shape = self.trees[table].shape
+        found: dict[tuple[Value, ...], Row] = defaultdict(dict)
+        for values in self.each_entry(table):
+            key = (values[""],) if "" in values else tuple(values.get(name) for name in shape.key)
+            found[key].update(values)
         return found
 
     # Whose is which page.

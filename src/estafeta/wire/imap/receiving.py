@@ -15,17 +15,21 @@ _KEPT = 64
 class CommandBuffer(ReceiveBuffer):
     """Octets that arrived and were not yet taken."""
 
-    __slots__ = ()
+    __slots__ = ("_begin",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin = 0  # of the line that was taken last, or of what is kept of it
 
     def take_line(self, limit: int) -> bytes | LineFault | None:
         """The next line without its CRLF; None when it is not yet whole. Of what is too long the end is kept."""
-        before = self._at
+        self._begin = self._at
         line = super().take_line(limit)
         if line is None and self._is_skipping:
-            self._at = max(before, len(self._octets) - _KEPT)
+            self._at = max(self._begin, len(self._octets) - _KEPT)
         return line
 
     def end_of_line(self) -> bytes:
         """The last octets of the line that was taken last, without what ended it."""
-        end = self._octets[max(self._at - _KEPT, 0) : self._at].removesuffix(b"\n")
-        return end.rpartition(b"\n")[2].removesuffix(b"\r")
+        end = self._octets[max(self._at - _KEPT, self._begin) : self._at]
+        return end.removesuffix(b"\n").removesuffix(b"\r")
