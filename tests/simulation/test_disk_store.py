@@ -441,6 +441,29 @@ def test_a_change_whose_sync_failed_is_whole_or_not_at_all_after_a_crash(
     in_line(scenario())
 
 
+def test_what_a_killed_process_could_not_sync_is_made_durable_by_the_next(known: Known, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for number in range(1, 1000, 1 if IS_THOROUGH else 2):
+            machine = Machine(tmp_path / f"{number}", number, data=known.data)
+            machine.open()
+            assert machine.store is not None
+            machine.disk.fail_next(number, "sync")
+            await tell(machine.store)
+            is_over = machine.disk.has_fault
+            machine.disk.heal()
+            store = machine.restart(is_power=False)
+            seen = known.states.index(await machine.state())
+            assert await tell(store, seen) == len(STORY)
+            machine.restart()
+            assert await machine.state() == known.states[-1], number
+            machine.end()
+            if is_over:
+                break
+        assert is_over
+
+    in_line(scenario())
+
+
 def test_what_a_failed_sync_kept_back_is_removed_when_another_commit_is_durable(known: Known, tmp_path: Path) -> None:
     async def scenario() -> None:
         machine = Machine(tmp_path / "machine", data=known.data)
