@@ -16,9 +16,10 @@ from estafeta.agents.outbound import notifier
 from estafeta.agents.outbound.dispatcher import Dispatcher
 from estafeta.agents.outbound.notifier import Notifier
 from estafeta.mail.address import Address, ReversePath
-from estafeta.simulation import disk as disks
+from estafeta.simulation.disk_files import DiskFiles
 from estafeta.simulation.runner import run_seed
 from estafeta.store import acceptance, content, holders, messages, queue, sqlite
+from estafeta.store.errors import StoreError
 from estafeta.store.statements import Statement
 
 MOST_SEEDS = 1000
@@ -40,12 +41,12 @@ def no_sync_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_sync_of_contents(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of contents are not synced."""
-    monkeypatch.setattr(disks.DiskFiles, "sync", lambda self, file: None)
+    monkeypatch.setattr(DiskFiles, "sync", lambda self, file: None)
 
 
 def no_sync_of_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of files of contents are not synced."""
-    monkeypatch.setattr(disks.DiskFiles, "sync_folder", lambda self, path: None)
+    monkeypatch.setattr(DiskFiles, "sync_folder", lambda self, path: None)
 
 
 def double_relay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +118,7 @@ def refused_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     async def lying(*arguments: Any) -> AcceptanceOutcome:
         outcome = await commit(*arguments)
         number[0] += 1
-        return outcome if number[0] % 3 else agents._failure(sqlite.StoreError("planted"))
+        return outcome if number[0] % 3 else agents._failure(StoreError("planted"))
 
     monkeypatch.setattr(agents, "_commit", lying)
 

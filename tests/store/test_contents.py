@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -43,9 +44,8 @@ def _open(data: Path) -> Store:
 def _damage(data: Path) -> None:
     """One bit of each content."""
     connection = apsw.Connection(str(data / "estafeta.sqlite3"))
-    ((content_id, octets),) = connection.execute(
-        "SELECT content_id, octets FROM contents WHERE file IS NULL"
-    ).fetchall()
+    rows: Any = connection.execute("SELECT content_id, octets FROM contents WHERE file IS NULL").fetchall()
+    ((content_id, octets),) = rows
     changed = bytes([octets[0] ^ 1]) + octets[1:]
     connection.execute("UPDATE contents SET octets = ? WHERE content_id = ?", (changed, content_id))
     connection.close()
@@ -80,7 +80,7 @@ def test_a_changed_content_is_damaged_and_not_read(data: Path) -> None:
 
     try:
         for uid in (1, 2):
-            with pytest.raises(Damaged, match="is not what was written.*estafeta repair"):
+            with pytest.raises(Damaged, match=r"is not what was written.*estafeta repair"):
                 asyncio.run(read(uid))
     finally:
         store.close()

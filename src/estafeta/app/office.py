@@ -6,13 +6,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import structlog
@@ -36,6 +33,7 @@ from estafeta.app.monitoring.lines import Lines
 from estafeta.app.monitoring.monitor import Monitor
 from estafeta.app.monitoring.tallies import Served, Tallies
 from estafeta.app.outbound import Outbound
+from estafeta.app.secret import house_secret
 from estafeta.app.surroundings import Surroundings
 from estafeta.app.tokens import token_checker
 from estafeta.app.upkeep import fill_digests
@@ -409,8 +407,7 @@ class PostOffice:
         self.state = State.STOPPING
         if self._upkeep is not None:
             self._upkeep.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._upkeep
+            await asyncio.gather(self._upkeep, return_exceptions=True)
         listeners = [each.listener for each in self._open] + self._leaving
         for listener in listeners:
             listener.close()
@@ -459,6 +456,8 @@ class PostOffice:
                 await fill_digests(self.store)
             except StoreError as error:
                 log.error("upkeep failed", reason=str(error))
+            except Exception:
+                log.exception("upkeep failed")
             await asyncio.sleep(UPKEEP_AFTER)
 
 
@@ -529,18 +528,6 @@ def _asking_tls(settings: Settings) -> ServerTls | None:
     if tls is None or tls.client_authorities is None:
         return None
     return ServerTls(tls.certificate, tls.key, minimum=tls.minimum, client_authorities=tls.client_authorities)
-
-
-def house_secret(data: Path) -> bytes:
-    """The secret that made-up SCRAM keys of unknown users come from: the same after a restart."""
-    path = data / "secret"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        return path.read_bytes()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from estafeta import __version__
 from estafeta.cli.opening import opened_at
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, octets, say
@@ -34,7 +35,9 @@ def command(folder: Path, keep: int | None, check: bool, config: Path | None, as
 
     data = data_directory(find_config(config))
     with opened_at(data) as store, Progress() as progress:
-        made = make_backup(data, folder, now=store.now(), keep=keep, checks=check, told=progress.show)
+        made = make_backup(
+            data, folder, now=store.now(), version=__version__, keep=keep, checks=check, told=progress.show
+        )
     manifest = made.manifest
     if as_json:
         document({"path": str(made.path), **asdict(manifest)})

@@ -96,8 +96,8 @@ def command(path: ForwardPath, account: Address | None, requires_tls: bool, conf
 async def _explain(
     settings: Settings, file: Document, store: Store, path: ForwardPath, account: Address | None, *, requires_tls: bool
 ) -> Explanation:
-    from estafeta.app.office import house_secret
     from estafeta.app.outbound import local_rules, make_way
+    from estafeta.app.secret import house_secret
     from estafeta.app.surroundings import Surroundings
     from estafeta.cli.route_view import Explanation, Verdict
     from estafeta.routing.directory import Directory

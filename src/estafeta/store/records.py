@@ -291,7 +291,7 @@ class Content:
 
 
 def new_digest() -> blake2b:
-    """What the octets of a content are given to in pieces: BLAKE2b (RFC 7693), 32 octets; twice as fast as SHA-256."""
+    """What the octets of a content are given to in pieces: BLAKE2b of 32 octets, twice as fast as SHA-256."""
     return blake2b(digest_size=32)
 
 

@@ -160,7 +160,7 @@ MAIL: dict[str, tuple[set[str], tuple[str | Damage, ...]]] = {
     "a recipient left without any record": ({"lost"}, (f"DELETE FROM journal WHERE {RELAYED}",)),
     "a recipient was settled twice": (
         {"twice"},
-        (double("journal", RELAYED, entry_id="entry_id + 1"),),
+        (double("journal", RELAYED, entry_id="entry_id + 4000"),),
     ),
     "a recipient that was relayed is in the queue again": (
         {"twice"},
@@ -174,13 +174,13 @@ MAIL: dict[str, tuple[set[str], tuple[str | Damage, ...]]] = {
     "what was refused is in a mailbox": (
         {"never-accepted"},
         (
-            double("contents", f"content_id = ({DELIVERED})", content_id="content_id + 1"),
+            double("contents", f"content_id = ({DELIVERED})", content_id="content_id + 4000"),
             double(
                 "messages",
                 f"delivery_id = ({DELIVERED})",
-                delivery_id="delivery_id + 1",
-                message_id="message_id + 1",
-                content_id="content_id + 1",
+                delivery_id="delivery_id + 4000",
+                message_id="message_id + 4000",
+                content_id="content_id + 4000",
                 uid="uid + 1",
                 modseq="modseq + 1",
             ),
@@ -208,7 +208,7 @@ MAIL: dict[str, tuple[set[str], tuple[str | Damage, ...]]] = {
             double(
                 "queued_recipients",
                 f"recipient_id = ({WAITING})",
-                recipient_id="recipient_id + 100",
+                recipient_id="recipient_id + 4000",
                 forward_path="'other@example.net'",
             ),
         ),
@@ -216,19 +216,19 @@ MAIL: dict[str, tuple[set[str], tuple[str | Damage, ...]]] = {
     "a message is in the queue that nobody accepted": (
         {"never-accepted"},
         (
-            double("contents", f"content_id = ({DELIVERED})", content_id="content_id + 1"),
+            double("contents", f"content_id = ({DELIVERED})", content_id="content_id + 4000"),
             double(
                 "queued_messages",
                 f"message_id = (SELECT message_id FROM queued_recipients WHERE recipient_id = ({WAITING}))",
-                message_id=f"({DELIVERED}) + 1",
-                content_id=f"({DELIVERED}) + 1",
+                message_id=f"({DELIVERED}) + 4000",
+                content_id=f"({DELIVERED}) + 4000",
                 size=f"(SELECT size FROM contents WHERE content_id = ({DELIVERED}))",
             ),
             double(
                 "queued_recipients",
                 f"recipient_id = ({WAITING})",
-                recipient_id="recipient_id + 1",
-                message_id=f"({DELIVERED}) + 1",
+                recipient_id="recipient_id + 4000",
+                message_id=f"({DELIVERED}) + 4000",
             ),
         ),
     ),
@@ -248,26 +248,26 @@ MAIL: dict[str, tuple[set[str], tuple[str | Damage, ...]]] = {
             double(
                 "contents",
                 f"content_id = (SELECT entry_id FROM journal WHERE {NOTICE})",
-                content_id="content_id + 1",
+                content_id="content_id + 4000",
                 octets="coalesce(octets, zeroblob(size))",
                 file="NULL",
             ),
             double(
                 "messages",
                 f"delivery_id = (SELECT entry_id FROM journal WHERE {NOTICE})",
-                delivery_id="delivery_id + 1",
-                message_id="message_id + 1",
-                content_id="content_id + 1",
+                delivery_id="delivery_id + 4000",
+                message_id="message_id + 4000",
+                content_id="content_id + 4000",
                 uid="(SELECT uid_next FROM mailboxes AS b WHERE b.mailbox_id = messages.mailbox_id)",
             ),
-            double("journal", NOTICE, entry_id="entry_id + 1", message_id="entry_id + 1"),
+            double("journal", NOTICE, entry_id="entry_id + 4000", message_id="entry_id + 4000"),
             lambda database: edit(NOTICE, with_(delivered=[_last_delivered(database)]))(database),
             SUBTRACT,
         ),
     ),
     "two outcomes name one notification": (
         {"told-twice", "twice"},
-        (double("journal", FIRST_FAILED, entry_id="entry_id + 1"),),
+        (double("journal", FIRST_FAILED, entry_id="entry_id + 4000"),),
     ),
     "a notification is about another message": (
         {"told-wrongly"},

@@ -17,7 +17,6 @@ from typing import Any
 
 import apsw
 
-from estafeta import __version__
 from estafeta.store.backup.manifest import (
     CONTENTS,
     FORMAT,
@@ -54,13 +53,15 @@ def make_backup(
     folder: Path,
     *,
     now: float,
+    version: str = "",
     keep: int | None = None,
     checks: bool = False,
     told: Told = lambda _what, _done, _all: None,
 ) -> Generation:
     """Back the store of a data directory up (blocks); of all generations `keep` are kept, all when None.
 
-    The store is to be open in this process, so that nobody repairs or replaces it meanwhile. With `checks` what
+    The store is to be open in this process, so that nobody repairs or replaces it meanwhile. The manifest names the
+    `version` of the program. With `checks` what
     earlier backups have copied is read, and copied again where it is damaged. `told` hears what is being copied, how
     much of it is done, and of how much. Raises BackupError, StoreError; then nothing of the folder is less than it was.
     """
@@ -72,12 +73,14 @@ def make_backup(
     try:
         if not lock.try_lock():
             raise BackupError(f"another backup into {folder} is under way")
-        return _made(data_directory, folder, now, keep, _Known(folder, checks), told)
+        return _made(data_directory, folder, now, version, keep, _Known(folder, checks), told)
     finally:
         lock.close()
 
 
-def _made(data_directory: Path, folder: Path, now: float, keep: int | None, known: _Known, told: Told) -> Generation:
+def _made(
+    data_directory: Path, folder: Path, now: float, version: str, keep: int | None, known: _Known, told: Told
+) -> Generation:
     name = time.strftime("%Y-%m-%dT%H-%M-%SZ", time.gmtime(now))
     part = folder / (name + UNFINISHED)
     try:
@@ -104,7 +107,7 @@ def _made(data_directory: Path, folder: Path, now: float, keep: int | None, know
         manifest = Manifest(
             format=FORMAT,
             created_at=now,
-            version=__version__,
+            version=version,
             schema=copying.schema,
             database=digest.hex(),
             secret=secret,
