@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers bench bench-relay bench-imap standards fuzz lock clean
+.PHONY: run test test-peers test-faults bench bench-relay bench-imap standards fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -19,6 +19,11 @@ test: .venv/dev.stamp
 # Needs Debian's packages; .ci/run installs them and docs/architecture.md lists them.
 test-peers: .venv/dev.stamp
 	$(BIN)/pytest -m peers tests/peers tests/faults $(ARGS)
+
+# The long forms, as root, some two hours: docs/faults.md.
+test-faults: .venv/dev.stamp
+	ESTAFETA_FAULTS=full ESTAFETA_EVERY_OPERATION=1 $(BIN)/pytest -m 'peers or not peers' -s tests/faults \
+		tests/simulation/test_disk_store.py $(ARGS)
 
 bench: .venv/dev.stamp
 	$(BIN)/python -m bench.acceptance $(ARGS)

@@ -139,6 +139,22 @@ def boundless_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(acceptance._Room, "take", lambda self, size: None)
 
 
+def wrong_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expunge leaves the size of its mailbox too large."""
+    expunge = messages.expunge
+    grow = Statement(
+        "grow", "more than there is", "UPDATE mailboxes SET octets = octets + 1 WHERE mailbox_id = :mailbox_id"
+    )
+
+    def miscounting(tx: Any, mailbox_id: Any, uids: Any) -> Any:
+        gone = expunge(tx, mailbox_id, uids)
+        if gone:
+            tx.do(grow, mailbox_id=mailbox_id)
+        return gone
+
+    monkeypatch.setattr(messages, "expunge", miscounting)
+
+
 def doubled_move(monkeypatch: pytest.MonkeyPatch) -> None:
     """MOVE leaves the message where it was."""
     monkeypatch.setattr(messages, "move", messages.copy)
@@ -160,6 +176,7 @@ PLANTS: dict[str, tuple[Plant, int]] = {
         (counted_for_ever, 0),
         (changed_content, 0),
         (boundless_quota, 0),
+        (wrong_counters, 0),
         (doubled_move, 0),
     )
 }

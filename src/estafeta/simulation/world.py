@@ -33,6 +33,8 @@ CLIENT = "198.51.100.7"
 _STEP = 60.0
 """Virtual seconds between two looks at whether the queues are empty."""
 _MOST_TURNS = 30_000_000
+_MOST_FAILURES = 5
+"""Starts that fail although nothing is broken any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,9 @@ class World:
     async def _settle(self) -> None:
         """Wait until all that was queued has come to an end."""
         ends_at = self.loop.now + 2 * self.plan.lifetime + 12 * 3600.0
-        while self.loop.now < ends_at:
+        for node in self.nodes.values():
+            node.failures.clear()
+        while self.loop.now < ends_at and not any(len(node.failures) > _MOST_FAILURES for node in self.nodes.values()):
             await asyncio.sleep(_STEP)
             for node in self.nodes.values():
                 node.start()  # one that was still about to stop

@@ -235,7 +235,7 @@ class Session:
         """
         engine = self.engine
         while True:
-            if self._keeper.is_closing and (self.request is None or self.is_idling):
+            if self._is_to_end:
                 raise Bye("Server is stopping, try again soon", Ended.CLOSING, "UNAVAILABLE")
             event = engine.next_event()
             if isinstance(event, events.TooManyFaults):
@@ -250,8 +250,13 @@ class Session:
             octets = await self._receive()
             if octets:
                 engine.feed(octets)
-            elif octets is not None and not self._keeper.is_closing:
+            elif octets is not None and not self._is_to_end:
                 raise ConnectionLost
+
+    @property
+    def _is_to_end(self) -> bool:
+        """Whether the server is closing, and nothing is under way here that it waits for."""
+        return self._keeper.is_closing and (self.request is None or self.is_idling)
 
     async def _receive(self) -> bytes | None:
         """Wait for octets; meanwhile what is new may be told. None when it is time to say something in IDLE."""
@@ -286,7 +291,7 @@ class Session:
 
     def close_if_idle(self) -> None:
         """The server is closing: a session that waits for a command ends now."""
-        if self._is_waiting and (self.request is None or self.is_idling):
+        if self._is_waiting and self._is_to_end:
             self.stream.end_receiving()
 
     # What is new.
