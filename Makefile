@@ -22,7 +22,7 @@ test-peers: .venv/dev.stamp
 
 # The long forms, as root, some two hours: docs/faults.md.
 test-faults: .venv/dev.stamp
-	ESTAFETA_FAULTS=full ESTAFETA_EVERY_OPERATION=1 $(BIN)/pytest -m 'peers or not peers' -s tests/faults \
+	ESTAFETA_FAULTS=full ESTAFETA_EVERY_OPERATION=1 $(BIN)/pytest -m 'peers or not peers' -s -o faulthandler_timeout=0 tests/faults \
 		tests/simulation/test_disk_store.py $(ARGS)
 
 bench: .venv/dev.stamp

@@ -48,6 +48,7 @@ class Counter:
             settings=replace(given.settings, **smtp),
             limits=limits or given.limits,
             clock=self.clock,
+            monotonic=self.clock,
         )
         self.office = office
         self.client: MemoryStream

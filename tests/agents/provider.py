@@ -193,6 +193,7 @@ class Provider:
             settings=settings.smtp,
             limits=settings.smtp.limits,
             clock=time.time,
+            monotonic=time.monotonic,
             nonce=lambda: secrets.token_urlsafe(24),
             on_demand=OnDemand(
                 self.on_demand,

@@ -57,6 +57,8 @@ class Environment:
     settings: ReceptionSettings
     limits: SmtpLimits
     clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    """Seconds by a clock that nobody sets; how long sessions and their data may take is measured by it."""
     nonce: Callable[[], str]
     on_demand: OnDemand | None = None
     """None where nobody is given mail on demand."""

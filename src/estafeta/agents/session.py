@@ -59,7 +59,7 @@ class Session:
         self.is_closing = is_closing
         """Whether the server is closing."""
         self.started_at = environment.clock()
-        self._began_at = asyncio.get_running_loop().time()
+        self._began_at = environment.monotonic()
         self.engine = ServerEngine(options, is_secure=stream.tls is not None, replies=environment.tally.replies)
         self.peer = Peer(environment, listener, stream, self.engine)
         self.draft: Draft | None = None
@@ -104,8 +104,7 @@ class Session:
 
     async def _converse(self) -> None:
         engine, stream, limits = self.engine, self.stream, self.environment.limits
-        # Not by the time of day, which somebody may set.
-        clock = asyncio.get_running_loop().time
+        clock = self.environment.monotonic
         pace, ends_at, next_event = Pace(limits), self._began_at + limits.session_after, engine.next_event
         is_data = is_part = False
         octets = await open_session(self)
@@ -274,7 +273,7 @@ class Session:
         facts["ended"] = self.ended
         if self.handed_over:
             facts["handed_over"] = self.handed_over
-        facts["seconds"] = round(asyncio.get_running_loop().time() - self._began_at, 3)
+        facts["seconds"] = round(self.environment.monotonic() - self._began_at, 3)
         self.environment.tally.sessions[str(facts["protocol"]), self.ended] += 1
         if self.environment.say_of_sessions is not None:
             self.environment.say_of_sessions("session ended", {"session": self.peer.session_id} | facts)

@@ -493,6 +493,7 @@ def _environment(
         limits=settings.smtp.limits,
         promises=settings.promises,
         clock=around.clock,
+        monotonic=around.monotonic,
         nonce=around.nonce,
         wording=Wording.of_settings(settings.smtp.language, settings.replies),
         resolver=outbound.resolver if settings.smtp.check_recipient_domains else None,

@@ -13,7 +13,7 @@ from estafeta.store.changes import Changes
 from estafeta.store.content import SPOOL_THRESHOLD, ContentStore
 from estafeta.store.engine import Engine, Row, Transaction
 from estafeta.store.errors import Damaged, StoreError, os_error
-from estafeta.store.files import make_folder, open_private
+from estafeta.store.files import make_folder, open_private, sync_folder
 from estafeta.store.groupcommit import GroupCommit
 from estafeta.store.ids import IdSource
 from estafeta.store.locks import Presence, WorkerSlot, WriteLock
@@ -161,6 +161,9 @@ def open_store(
 
 
 def _make_files(data_directory: Path) -> Path:
+    if not data_directory.is_dir():
+        make_folder(data_directory)
+        sync_folder(data_directory.parent)
     make_folder(data_directory)
     make_folder(data_directory / "lock")
     path = data_directory / DATABASE
