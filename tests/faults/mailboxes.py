@@ -83,7 +83,7 @@ class Everything:
                 try:
                     await self._session(reader, writer)
                 finally:
-                    writer.close()
+                    writer.transport.abort()
             await asyncio.sleep(0.05)
 
     async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
 """The simulator itself is tried: bugs are planted in the product, and it must find each of them.
 
-Each is looked for from a seed on that found it once, so that this is quick; were the product to change so much that it
-no longer does, the next ones are tried. The same seed without the bug finds nothing.
+The first seeds find each of them; the same seed without the bug finds nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
+from estafeta.agents import transaction
 from estafeta.agents.outbound import notifier
 from estafeta.agents.outbound.dispatcher import Dispatcher
 from estafeta.agents.outbound.notifier import Notifier
@@ -135,7 +135,12 @@ def changed_content(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def boundless_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deliveries are not held to the quota."""
+    """Neither RCPT nor the commit holds deliveries to the quota."""
+
+    async def no_refusal(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(transaction, "_quota_refusal", no_refusal)
     monkeypatch.setattr(acceptance._Room, "take", lambda self, size: None)
 
 
@@ -160,33 +165,33 @@ def doubled_move(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "move", messages.copy)
 
 
-PLANTS: dict[str, tuple[Plant, int]] = {
-    plant.__name__: (plant, seed)
-    for plant, seed in (
-        (no_sync_of_the_database, 0),
-        (no_sync_of_contents, 0),
-        (no_sync_of_folders, 0),
-        (double_relay, 0),
-        (lost_claim, 0),
-        (notification_with_a_reverse_path, 0),
-        (silent_failure, 0),
-        (reused_uids, 0),
-        (modseq_ahead, 0),
-        (refused_and_kept, 0),
-        (counted_for_ever, 0),
-        (changed_content, 0),
-        (boundless_quota, 0),
-        (wrong_counters, 0),
-        (doubled_move, 0),
+PLANTS: dict[str, Plant] = {
+    plant.__name__: plant
+    for plant in (
+        no_sync_of_the_database,
+        no_sync_of_contents,
+        no_sync_of_folders,
+        double_relay,
+        lost_claim,
+        notification_with_a_reverse_path,
+        silent_failure,
+        reused_uids,
+        modseq_ahead,
+        refused_and_kept,
+        counted_for_ever,
+        changed_content,
+        boundless_quota,
+        wrong_counters,
+        doubled_move,
     )
 }
 
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant, first = PLANTS[name]
+    plant = PLANTS[name]
     plant(monkeypatch)
-    for seed in range(first, first + MOST_SEEDS):
+    for seed in range(MOST_SEEDS):
         _, failure = run_seed(seed, shrinks=False)
         if failure is not None:
             break

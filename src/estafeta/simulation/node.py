@@ -49,6 +49,8 @@ SMALL_QUOTA = 2
 """Messages that it has room for."""
 RESTART_AFTER = 10.0
 """Seconds after which who supervises a server that could not start starts it again."""
+_LOOK_AFTER = 0.5
+"""Seconds between two looks at whether a process that was told to stop has ended, or is dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +262,12 @@ class Node:
         self.is_wanted = self.is_serving = False
         if process is None or office is None:
             return
-        await self._loop.create_task(office.stop(), context=process.context.copy())
+        task = self._loop.create_task(office.stop(), context=process.context.copy())
+        self._graveyard.append(task)
+        while process.is_alive and not task.done():  # it may lose power while it stops
+            await asyncio.sleep(_LOOK_AFTER)
         if self.process is process:
+            await task
             process.is_alive = False
             self._network.killed(process)
             self.process = self.office = None

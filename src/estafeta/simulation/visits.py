@@ -69,10 +69,11 @@ class Visits:
                 await self._step(owner, session)
                 await asyncio.sleep(self._chance.random() * self._rest)
             await session.ask("LOGOUT")
-        except (_Lost, NetError):
-            stream.abort()
-        else:
             await stream.close()
+        except (_Lost, NetError):
+            pass
+        finally:
+            stream.abort()
 
     async def _step(self, owner: Owner, session: _Session) -> None:
         mailbox = self._chance.choice(("INBOX", "INBOX", "Archive"))

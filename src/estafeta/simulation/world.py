@@ -32,6 +32,8 @@ CLIENT = "198.51.100.7"
 """A client that every node trusts."""
 _STEP = 60.0
 """Virtual seconds between two looks at whether the queues are empty."""
+_LAST_CLIENT = 12 * 3600.0
+"""Virtual seconds after which no client is still busy when nothing is broken any more."""
 _MOST_TURNS = 30_000_000
 _MOST_FAILURES = 5
 """Starts that fail although nothing is broken any more."""
@@ -201,7 +203,8 @@ class World:
             node.heal_disk()
             node.start()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, waiting = await asyncio.wait(self._tasks, timeout=_LAST_CLIENT)
+            self.ledger.faults += [f"{task.get_coro()} does not come to an end" for task in waiting]
 
     async def _settle(self) -> None:
         """Wait until all that was queued has come to an end."""
