@@ -264,7 +264,7 @@ class Node:
             return
         task = self._loop.create_task(office.stop(), context=process.context.copy())
         self._graveyard.append(task)
-        while process.is_alive and not task.done():  # it may lose power while it stops
+        while process.is_alive and not task.done():  # noqa: ASYNC110 - it may lose power while it stops
             await asyncio.sleep(_LOOK_AFTER)
         if self.process is process:
             await task
