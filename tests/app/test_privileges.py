@@ -76,6 +76,7 @@ class Server:
         for port in ports:
             lines += ["[[listen]]", 'kind = "smtp"', f'address = "{LOOPBACK}"', f"port = {port}"]
         self.file.write_text("\n".join([*lines, ""]))
+        self.file.chmod(0o644)
 
     def start(self, user: str | None = None) -> None:
         with self.log.open("ab") as log:
