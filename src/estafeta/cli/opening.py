@@ -65,15 +65,16 @@ def opened_at(data: Path, *, make: bool = False) -> Iterator[OpenedStore]:
 
 
 def refuse_root(data: Path) -> None:
-    """Root does not write in a store of another user: what it made there, the server could not read.
+    """Root does not write in a store, or a folder for one, of another user: the server could not read what it made.
 
     Raises CommandFault that says how to run the command instead.
     """
     from estafeta.store.store import DATABASE
 
-    if os.geteuid() != 0 or not has_store(data):
+    place = data / DATABASE if has_store(data) else data
+    if os.geteuid() != 0 or not place.exists():
         return
-    owner = (data / DATABASE).stat().st_uid
+    owner = place.stat().st_uid
     if owner:
         name = user_name(owner)
         raise CommandFault(f"the store in {data} belongs to {name}: run this as {name}, with runuser -u {name} -- ...")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from estafeta.cli.opening import refuse_root
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, instant, say
 from estafeta.config.location import data_directory, find_config
@@ -34,6 +35,7 @@ def command(folder: Path, generation: str | None, queue: str, config: Path | Non
     from estafeta.store.backup import Queue, restore
 
     data = data_directory(find_config(config))
+    refuse_root(data)
     restored = restore(folder, data, now=time.time(), name=generation, queue=Queue(queue))
     manifest = restored.generation.manifest
     if as_json:
