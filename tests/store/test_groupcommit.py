@@ -9,6 +9,7 @@ from typing import Any
 
 import apsw
 import pytest
+from structlog.testing import capture_logs
 
 from estafeta.store import domains
 from estafeta.store.errors import ConstraintViolated, DiskFull, StoreClosed, StoreError
@@ -257,6 +258,27 @@ def test_a_cancelled_writer_does_not_disturb_the_group(store: Store) -> None:
         return await store.read(names)
 
     assert "b.example" in asyncio.run(scenario())
+
+
+def test_nobody_waits_for_a_writer_that_has_failed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: GroupCommit) -> list[Submission]:
+        raise RuntimeError("a fault of the writer")
+
+    async def scenario() -> None:
+        store = open_store(data, clock=lambda: NOW)
+        monkeypatch.setattr(GroupCommit, "run_group", broken)
+        writes = [asyncio.ensure_future(store.write(names)) for _ in range(3)]
+        with capture_logs() as logs:
+            for failed in await asyncio.gather(*writes, return_exceptions=True):
+                assert isinstance(failed, StoreClosed)
+            with pytest.raises(StoreClosed):
+                await store.write(names)
+            assert store.commits is not None and store.commits.is_dead
+            assert await store.read(names) == []
+            store.close()
+        assert logs[0]["event"] == "the store's writer has failed"
+
+    asyncio.run(scenario())
 
 
 def test_a_write_that_nobody_waits_for_is_done(store: Store) -> None:

@@ -75,7 +75,10 @@ class Changes:
         return end
 
     def tell(self, ids: Iterable[int]) -> None:
-        """These have changed: call who watches here, and ring the others. Called by the writer's thread."""
+        """These have changed: call who watches here, and ring the others. Called by the writer's thread.
+
+        Never raises, for the change is durable: a process that cannot be rung now hears of it with the next.
+        """
         told = frozenset(ids)
         if told:
             self._call(told)
@@ -113,7 +116,7 @@ class Changes:
         text = " ".join(map(str, ids)).encode()
         if len(text) > MAX_RING:
             text = _EVERYTHING_SAID.encode()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
             for path in others:
                 try:
                     ringer.sendto(text, str(path))

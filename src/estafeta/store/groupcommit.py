@@ -95,6 +95,13 @@ class GroupCommit:
             self.tally.succeed(self._monotonic(), len(group))
         return group
 
+    def give_up(self) -> list[Submission]:
+        """Fail all that waits; gives it."""
+        group = list(self._waiting)
+        self._waiting.clear()
+        _fail(group, StoreClosed("the store's writer has failed"))
+        return group
+
     def _run_changes(self, group: list[Submission]) -> bool:
         """Take what waits into the group and run it; False when the group must start again."""
         engine, waiting = self._engine, self._waiting
@@ -190,6 +197,21 @@ class ThreadDriver:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._run_groups()
+        except BaseException:
+            self._die()
+            _log.critical("the store's writer has failed", exc_info=True)
+
+    def _die(self) -> None:
+        with self._gate:
+            self._closed = True
+        self._commit.tally.is_dead = True
+        while self._inbox:
+            self._commit.submit(self._inbox.popleft())
+        resolve(self._commit.give_up())
+
+    def _run_groups(self) -> None:
         commit, inbox = self._commit, self._inbox
         is_open = True
         while is_open or inbox or commit.has_waiting:

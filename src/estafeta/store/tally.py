@@ -43,7 +43,7 @@ COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 class CommitTally:
     """Of one store. Instants are the monotonic clock's."""
 
-    __slots__ = ("began_at", "committed_at", "failed", "failures", "seconds", "sizes")
+    __slots__ = ("began_at", "committed_at", "failed", "failures", "is_dead", "seconds", "sizes")
 
     def __init__(self) -> None:
         self.sizes = Histogram(COMMIT_SIZES)
@@ -58,6 +58,8 @@ class CommitTally:
         """When the last group was committed."""
         self.failed = ""
         """Why the last group failed; empty when it was committed."""
+        self.is_dead = False
+        """The writer itself has failed: nothing will ever be committed again."""
 
     def begin(self, now: float) -> None:
         """A group begins."""

@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import redirect_stderr, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
@@ -73,6 +73,22 @@ def documents(file: io.StringIO) -> list[dict[str, Any]]:
 
 def of(told: list[dict[str, Any]], event: str) -> list[dict[str, Any]]:
     return [each for each in told if each["event"] == event]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_log_on_a_full_disk_stops_nobody(
+    form: Literal["text", "json"], stderr: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = LogSettings(format=form)
+    full = open("/dev/full", "w")  # noqa: SIM115 - closing it fails
+    with redirect_stderr(full):
+        logs.set_up(settings)
+    for _ in range(100):
+        structlog.get_logger().error("what cannot be written down", reason="x" * 1000)
+        logging.getLogger("a library").error("neither this")
+    with suppress(OSError):
+        full.close()
+    assert not capfd.readouterr().err
 
 
 def test_each_message_has_its_lines_with_ids_that_trace_takes(

@@ -99,6 +99,22 @@ def test_a_dead_process_is_ended_where_it_would_be_started_again() -> None:
     assert told(logs, "the event loop is dead, the process ends")
 
 
+def test_a_process_whose_writer_is_dead_is_ended() -> None:
+    ended = threading.Event()
+    commits = CommitTally()
+
+    async def main() -> None:
+        dog = Watchdog(Patience(LONG, 0.1), LoopTally(), lambda: commits, monotonic=time.monotonic, end=ended.set)
+        dog.start()
+        commits.is_dead = True
+        await until(ended.is_set)
+        dog.stop()
+
+    with capture_logs() as logs:
+        play(main)
+    assert told(logs, "the store's writer is dead, the process ends")
+
+
 def test_a_commit_that_does_not_end_is_told_of_with_the_place_where_the_writer_stands(tmp_path: Path) -> None:
     go = threading.Event()
 

@@ -135,6 +135,9 @@ class Watchdog:
 
     def _look_at_commit(self, now: float) -> None:
         commits = self._commits()
+        if commits is not None and commits.is_dead:
+            _log.critical("the store's writer is dead, the process ends")
+            self._end()
         began_at = None if commits is None else commits.began_at
         if self._told_commit is not None and began_at != self._told_commit:
             _log.warning("the store goes on")
