@@ -35,6 +35,13 @@ class Load:
         async with asyncio.timeout(60):
             await asyncio.gather(*sessions)
 
+    async def until_answered(self) -> None:
+        """Wait for the next 250 to a message."""
+        before = len(self.answered)
+        async with asyncio.timeout(60):
+            while len(self.answered) == before:
+                await asyncio.sleep(0.01)
+
     async def _session(self) -> None:
         last = b""
         with suppress(OSError, asyncio.IncompleteReadError):
