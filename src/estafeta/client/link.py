@@ -23,6 +23,9 @@ BLOCK: Final = 64 * 1024
 # Seconds for which a server that spoke is taken to be there still. Servers close connections that are idle; what
 # was handed to the network by then may be thought delivered.
 _PRESENT_FOR: Final = 2.0
+# Seconds for which a server that spoke, or was looked for, is taken to have said nothing since. To look means to ask
+# the stream for octets that are not there, which had been done three times a message.
+_SEEN_FOR: Final = 0.01
 
 
 class Link:
@@ -31,6 +34,7 @@ class Link:
     __slots__ = (
         "_heard_at",
         "_loop",
+        "_seen_at",
         "domains",
         "engine",
         "is_all_handed",
@@ -56,7 +60,7 @@ class Link:
         self.domains: set[str] = set()
         """Those of the recipients, where the server limits them (RFC 9422 §4.3)."""
         self._loop = asyncio.get_running_loop()
-        self._heard_at = self._loop.time()
+        self._heard_at = self._seen_at = self._loop.time()
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +79,7 @@ class Link:
             return False
         octets = _arrived(self.stream)
         if octets is None:
+            self._seen_at = self._loop.time()
             return True
         self.last_words = "octets from the server that nothing asked for"
         try:
@@ -85,6 +90,13 @@ class Link:
             self.last_words = str(error)
         self.abort()
         return False
+
+    def look_again(self) -> bool:
+        """The same, where it was not just done: a connection that ended since shows when the reply is read."""
+        stream = self.stream
+        if stream.pending or stream.is_lost or self._loop.time() - self._seen_at > _SEEN_FOR:
+            return self.look()
+        return not self.engine.is_closed
 
     async def exchange(self, octets: bytes) -> Event:
         """Send, and read until nothing waits for its reply; gives the last event."""
@@ -105,7 +117,7 @@ class Link:
         engine = self.engine
         next_event = engine.next_event
         while True:
-            event = next_event()
+            event = next_event() if engine.has_unread else None
             if type(event) is not Answered:
                 event = await self.next_event(event)
             if take is not None:
@@ -136,12 +148,15 @@ class Link:
             self.stage = verb = engine.awaited
             seconds = self.timeouts.greeting if verb is None else self.timeouts.of(verb)
             stream.set_deadline(seconds)
-            while (event := engine.next_event()) is None:
+            if engine.has_unread:
+                event = engine.next_event()
+            while event is None:
                 try:
                     engine.feed(await stream.receive())
                 except DeadlinePassed:
                     raise DeadlinePassed(f"no reply to {_awaited(verb)} within {seconds:g} s") from None
-            self._heard_at = self._loop.time()
+                event = engine.next_event()
+            self._heard_at = self._seen_at = self._loop.time()
         if isinstance(event, Ended):
             raise ConnectionLost(f"closed by the server before its reply to {_awaited(self.stage)}")
         if isinstance(event, Closing):

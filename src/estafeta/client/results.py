@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from estafeta.mail.address import ForwardPath
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.wire.smtp.dialogue import Answered, Closing, Event, Verb
 
 # To reach for a member of an enum costs a call in Python 3.11.
 _MAIL, _RCPT, _CONTENT = Verb.MAIL, Verb.RCPT, Verb.CONTENT
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecipientReply:
     """The reply that decided about one recipient: to MAIL, RCPT, DATA, a chunk or the end of the content."""
 
@@ -31,7 +31,7 @@ class RecipientReply:
         return self.recipient.forward_path
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SendResult:
     """One reply for each recipient, in the order in which they were given."""
 

@@ -150,7 +150,7 @@ class _Transaction:
     async def run(self) -> SendResult:
         """Raises TransactionBroken; what else is raised has cut the connection too."""
         link = self._link
-        if not link.look():
+        if not link.look_again():
             raise self._broken(link.last_words)
         link.messages += 1
         try:

@@ -157,7 +157,16 @@ class SmtpClient:
     @property
     def is_idle(self) -> bool:
         """Whether another message can be sent now: nothing is under way, and the server did not close, nor say so."""
-        if self._is_detached or self._engine.awaited is not None or not self._link.look():
+        return self._is_between_messages and self._link.look()
+
+    @property
+    def is_likely_idle(self) -> bool:
+        """The same, by what was known some milliseconds ago: a server that left since is found out by sending."""
+        return self._is_between_messages and self._link.look_again()
+
+    @property
+    def _is_between_messages(self) -> bool:
+        if self._is_detached or self._engine.awaited is not None:
             return False
         capabilities = self._engine.capabilities
         limit = None if capabilities is None else capabilities.limits.transactions

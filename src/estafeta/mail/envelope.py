@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
 from estafeta.mail.address import ForwardPath, ReversePath
+from estafeta.mail.value import value
 
 Octets = NewType("Octets", int)
 """A size in octets."""
@@ -44,7 +44,7 @@ class ByMode(StrEnum):
     """The message goes back."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeliverBy:
     """The BY parameter of MAIL (RFC 2852 §4)."""
 
@@ -55,7 +55,7 @@ class DeliverBy:
     """The sender is told of each relaying (the `T` of by-trace)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hold:
     """HOLDFOR or HOLDUNTIL of MAIL: not before its time (RFC 4865 §5); one of both is set."""
 
@@ -80,7 +80,7 @@ class Notify(StrEnum):
     DELAY = "DELAY"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OriginalRecipient:
     """The ORCPT parameter of RCPT: the recipient as its sender named it, kept end to end (RFC 3461 §4.2)."""
 
@@ -93,7 +93,7 @@ class OriginalRecipient:
         return f"{self.address_type};{self.address}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sender:
     """What MAIL said: the reverse-path and the parameters that were understood."""
 
@@ -117,7 +117,7 @@ class Sender:
     """SOLICIT: the kinds of solicitation that the message is (RFC 3865 §2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recipient:
     """What one RCPT said."""
 

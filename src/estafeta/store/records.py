@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import NewType
 
 from estafeta.mail.address import Address, ForwardPath, ReversePath
 from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
+from estafeta.mail.value import value
 from estafeta.wire.sasl import ScramKeys
 
 AccountId = NewType("AccountId", int)
@@ -25,7 +26,7 @@ Instant = NewType("Instant", float)
 """Seconds since 1970, UTC."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Domain:
     """A domain whose mail ends here. `catch_all` takes what no account or alias takes."""
 
@@ -35,7 +36,7 @@ class Domain:
     created_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Account:
     """A person or program with mailboxes; the password itself is never read back."""
 
@@ -50,7 +51,7 @@ class Account:
     created_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HashedPassword:
     """What is kept of a password, for logins that send it and for those that only prove it."""
 
@@ -62,7 +63,7 @@ class HashedPassword:
     """The inner and the outer state of the keyed hash; None where the mechanism was off."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Credentials:
     """What a login is checked against."""
 
@@ -70,7 +71,7 @@ class Credentials:
     hashed: HashedPassword
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Alias:
     """One address that stands for others, ours or not."""
 
@@ -78,7 +79,7 @@ class Alias:
     members: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mailbox:
     """What IMAP opens (RFC 9051 §2.3); `special_use` is an attribute of RFC 6154 such as `\\Sent`."""
 
@@ -102,7 +103,7 @@ class Mailbox:
     """And where every change of flags was."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One message in one mailbox. `size` counts the octets as a reader gets them (prefix and content)."""
 
@@ -136,7 +137,7 @@ HolderId = NewType("HolderId", int)
 """One process that relays; what it has claimed is its own until it settles it, or is known to be dead."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Deadline:
     """Until when a message is to be delivered, and what happens then (RFC 2852 §4)."""
 
@@ -151,7 +152,7 @@ class Deadline:
         return self.mode is ByMode.RETURN
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedMessage:
     """One envelope under which a content goes on. An alias or a list gives the content another envelope."""
 
@@ -185,7 +186,7 @@ class QueuedMessage:
         return self.accepted_at if self.release_at is None else self.release_at
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QueuedRecipient:
     """One recipient that waits to be relayed."""
 
@@ -232,7 +233,7 @@ class Fate(StrEnum):
         return self is not Fate.DEFERRED
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settlement:
     """One recipient's row after an attempt, or after it was looked at."""
 
@@ -248,7 +249,7 @@ class Settlement:
     is_by_told: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DestinationState:
     """A destination that as a whole does not take mail now."""
 
@@ -259,7 +260,7 @@ class DestinationState:
     last_reply: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivery:
     """One local recipient of an acceptance."""
 
@@ -270,7 +271,7 @@ class Delivery:
     """Fields put before the content at delivery: Return-Path, and those of a list."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Content:
     """The octets of a message as they are kept: exactly as received, after our trace fields.
 
@@ -300,7 +301,7 @@ def content_digest(octets: bytes) -> bytes:
     return blake2b(octets, digest_size=32).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Acceptance:
     """All that one 250 after the final dot promises; the store takes it in one commit."""
 
@@ -323,7 +324,7 @@ class EntryKind(StrEnum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class JournalEntry:
     """One row of the journal. `facts` is JSON-ready; `keys` are the texts by which trace finds it."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.mail.report import Relaying
+from estafeta.mail.value import value
 from estafeta.store.records import Fate, QueuedRecipient
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HostFacts:
     """The host that was talked to, and how."""
 
@@ -21,7 +22,7 @@ class HostFacts:
     """Version, cipher and how the certificate was verified; empty in the clear."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outcome:
     """What became of one recipient at one attempt."""
 

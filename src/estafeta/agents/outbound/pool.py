@@ -63,7 +63,7 @@ class Pool:
             del self._until[connection]
             if not kept:
                 del self._idle[key]
-            if connection.client.is_idle:
+            if connection.client.is_likely_idle:
                 return connection
             self._leave(connection)
         return None
@@ -71,7 +71,7 @@ class Pool:
     def give(self, connection: Connection) -> None:
         """Keep a connection, or end it when it has done its share or is of no more use."""
         has_served = connection.messages >= self._messages or self._keep_for <= 0 or self._is_closed
-        if has_served or not connection.client.is_idle:
+        if has_served or not connection.client.is_likely_idle:
             self._leave(connection)
             return
         loop = asyncio.get_running_loop()

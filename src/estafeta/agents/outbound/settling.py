@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
 import structlog
 
 from estafeta.agents.outbound.record import merged_entry
+from estafeta.mail.value import value
 from estafeta.net.narrator import speak_of
 from estafeta.store import acceptance, destinations, journal, queue
 from estafeta.store.errors import ConstraintViolated, DirectoryChanged, OverQuota, StoreClosed, StoreError
@@ -47,7 +48,7 @@ _FOR_GOOD = (DirectoryChanged, OverQuota, ConstraintViolated, StoreClosed)
 """Errors that the same change would meet again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settled:
     """One thing to write down."""
 

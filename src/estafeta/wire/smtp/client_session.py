@@ -103,6 +103,11 @@ class ClientSession:
         else:
             self._has_ended = True
 
+    @property
+    def has_unread(self) -> bool:
+        """Whether `next_event` may give something: octets that were fed are not read, or their end was told."""
+        return self._has_ended or not self._reader.is_empty
+
     def take_rest(self) -> bytes:
         """The octets that arrived behind the last reply: after `has_turned` they are for this side's server."""
         return self._reader.take_rest()

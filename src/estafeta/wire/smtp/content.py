@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from estafeta.mail.value import value
 from estafeta.wire.errors import LocalProtocolError
 
 # RFC 5321 §4.1.1.4
 FINAL_DOT: Final = b".\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WireContent:
     """Content whose lines end in CRLF and that has no other CR or LF, and no NUL (RFC 5321 §2.3.8, §4.1.1.4).
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 from estafeta.mail.envelope import Recipient
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 
 
 class Verb(StrEnum):
@@ -91,7 +91,7 @@ LEGAL: Final[dict[Verb, frozenset[Phase]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """A command that was sent. `recipient` is set for RCPT, and for the content with LMTP."""
 
@@ -99,14 +99,14 @@ class Command:
     recipient: Recipient | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Greeted:
     """The server's first reply. Where it is not positive, only `quit` may follow (RFC 5321 §3.1)."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answered:
     """A command has its reply."""
 
@@ -114,12 +114,12 @@ class Answered:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Challenged:
     """AUTH goes on: send what `answer` gives."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Closing:
     """421: the server closes the connection (RFC 5321 §3.8). `unanswered` commands will not be answered."""
 
@@ -127,7 +127,7 @@ class Closing:
     unanswered: tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ended:
     """The octets ended. `unanswered` commands were not answered; empty after a proper QUIT."""
 
