@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from estafeta.agents import lines
@@ -25,6 +24,7 @@ from estafeta.mail.catalogue import contents, recipients, senders
 from estafeta.mail.envelope import Body, Notify, Opening
 from estafeta.mail.header import HeaderFacts
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.routing.routes import Expansion
 from estafeta.store import acceptance
 from estafeta.store.errors import DirectoryChanged, DiskFull, OverQuota, StoreError
@@ -33,7 +33,7 @@ from estafeta.store.store import Transaction
 from estafeta.wire.smtp.events import EndOfData
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AcceptanceOutcome:
     """The reply to the final dot, and why."""
 

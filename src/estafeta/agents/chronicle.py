@@ -5,10 +5,10 @@ A stranger can make a session long, so what is kept of one is bounded; the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 
 MAX_DECISIONS = 100
 """Decisions kept of one session or transaction; a client that is refused more often says nothing new."""
@@ -77,7 +77,7 @@ class Reason(StrEnum):
     SPEAKER_NOT_TRUSTED = "speaker-not-trusted"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """One decision: at which stage, about what, which way, and why. `detail` is for the operator alone."""
 

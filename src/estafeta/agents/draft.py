@@ -14,6 +14,7 @@ from estafeta.agents.chronicle import Decisions
 from estafeta.mail.address import ForwardPath
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.header import HeaderFacts, header_facts
+from estafeta.mail.value import value
 from estafeta.routing.routes import Expansion, Route, ToMailbox
 from estafeta.store.content import Spool
 from estafeta.store.errors import StoreError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from estafeta.agents.live.showing import Showing
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RoutedRecipient:
     """An accepted recipient and where it goes, by one version of the directory."""
 

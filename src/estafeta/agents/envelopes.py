@@ -17,6 +17,7 @@ from estafeta.mail.address import Address, ReversePath
 from estafeta.mail.envelope import Notify, OriginalRecipient, Recipient, Sender
 from estafeta.mail.lists import is_from_list, list_fields
 from estafeta.mail.trace import return_path
+from estafeta.mail.value import value
 from estafeta.routing.destinations import LATER, Destination, DestinationKind
 from estafeta.routing.routes import Expansion, Listed, Route, ToHost, ToMailbox
 from estafeta.store.ids import IdSource
@@ -60,7 +61,7 @@ class Outward:
     """Seconds until a recipient has failed for its age."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Addressed:
     """All ends of one mail object."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 import idna
+
+from estafeta.mail.value import value
 
 # RFC 5321 §4.5.3.1.1 and §4.5.3.1.2, in octets. The local-part's limit of 64 is one that the world exceeds
 # (VERP, SRS), so as other servers do we read up to the limit of a path.
@@ -42,7 +43,7 @@ class AddressError(ValueError):
     """The text is not an address; the message says why in words fit for a reply."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Address:
     """local-part@domain; the domain is empty only for the reserved `postmaster` (RFC 5321 §4.5.1)."""
 
@@ -69,7 +70,7 @@ class Address:
         return f"{local}@{self.domain}" if self.domain else local
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReversePath:
     """Where notifications go: an address, or nothing (`<>`) for messages that must never cause one."""
 
@@ -87,7 +88,7 @@ class ReversePath:
 NULL_REVERSE_PATH = ReversePath(None)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ForwardPath:
     """Where a message goes."""
 

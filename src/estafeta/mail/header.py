@@ -6,10 +6,11 @@ Nothing here changes a message: fields are found and given as they stand.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.utils import getaddresses
+
+from estafeta.mail.value import value
 
 MAX_AUTHORS = 16_384
 """Letters of From that are read: hundreds of authors, and some milliseconds of the standard library's parser."""
@@ -21,7 +22,7 @@ _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)"
 _MSG_ID = re.compile(rb"[ \t]*+:(?:[^<\r\n]++|\r\n[ \t])*+(<[^<>\s]{1,996}>)")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeaderField:
     """One field: its name and its body, both as they stand, folds included, without the last CRLF."""
 
@@ -38,7 +39,7 @@ class HeaderField:
             return unfolded
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeaderFacts:
     """What acceptance wants to know of a header section."""
 

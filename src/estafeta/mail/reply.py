@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from estafeta.mail.value import value
 
 
 class EnhancedStatusCode(NamedTuple):
@@ -26,7 +28,7 @@ class EnhancedStatusCode(NamedTuple):
         return f"{self.klass}.{self.subject}.{self.detail}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """A reply code, an enhanced status code where there is one, and the lines of text without them."""
 
