@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import signal
 import smtplib
@@ -203,8 +204,20 @@ def behind_all_trace(message: bytes) -> bytes:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody has."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports that are free now, below those that the system gives to clients.
+
+    While a server is down one of its own clients could get such a one, and the server not have it again.
+    """
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind(("127.0.0.1", random.randrange(15_000, 32_000)))
+        except OSError:
+            one.close()
+        else:
+            sockets.append(one)
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
         one.close()
