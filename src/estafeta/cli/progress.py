@@ -24,6 +24,11 @@ class Progress:
             self._shown_at = now
             self._write(f"{what}: {done:,} of {whole:,}")
 
+    def clear(self) -> None:
+        """Make room for something else."""
+        if self._is_shown and self._shown_at:
+            self._write("")
+
     def _write(self, text: str) -> None:
         sys.stderr.write(f"\r{text}\x1b[K")
         sys.stderr.flush()
@@ -34,5 +39,4 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._is_shown and self._shown_at:
-            self._write("")
+        self.clear()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
-from estafeta.cli.faults import CommandFault
+from estafeta.cli.faults import EXIT_INTERRUPTED, CommandFault
 from estafeta.cli.options import json_option
 from estafeta.cli.output import document, say
+from estafeta.cli.progress import Progress
 
 if TYPE_CHECKING:
     from estafeta.simulation.runner import Failure, Summary
@@ -41,38 +42,36 @@ def command(seeds: str, days: float | None, jobs: int | None, only: str | None, 
     defer, are silent or lie. At the end of each run every recipient that was answered 250 must be at exactly one end.
     The same seed gives the same run. Exit code 1: a seed failed.
     """
-    from estafeta.simulation.runner import run_seeds
+    from estafeta.simulation.runner import Summary, run_seeds
 
     first, end = _range(seeds)
     chosen = _numbers(only)
     if chosen is not None and end != first + 1:
         raise CommandFault("--only needs a single seed, as in --seeds 7:8")
     began_at = time.monotonic()
-    is_terminal = sys.stderr.isatty()
+    summary, is_whole = Summary(), False
+    with Progress() as progress:
 
-    shown = 0
+        def told(so_far: Summary) -> None:
+            nonlocal summary
+            if not as_json:
+                for failure in so_far.failures[len(summary.failures) :]:
+                    progress.clear()
+                    _tell(failure, days)
+            summary = replace(so_far, failures=[*so_far.failures])
+            progress.show("seeds", so_far.seeds, end - first)
 
-    def told(summary: Summary) -> None:
-        nonlocal shown
-        if len(summary.failures) > shown and not as_json:
-            if is_terminal:
-                print(file=sys.stderr)
-            _tell(summary.failures[shown], days)
-            shown += 1
-        if is_terminal:
-            print(f"\r{summary.seeds} of {end - first} seeds", end="", file=sys.stderr, flush=True)
-
-    summary = run_seeds(
-        first,
-        end,
-        jobs=jobs or os.cpu_count() or 1,
-        seconds=days * _DAY if days is not None else None,
-        chosen=chosen,
-        shrinks=shrink,
-        told=told,
-    )
-    if is_terminal:
-        print(file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            run_seeds(
+                first,
+                end,
+                jobs=jobs or os.cpu_count() or 1,
+                seconds=days * _DAY if days is not None else None,
+                chosen=chosen,
+                shrinks=shrink,
+                told=told,
+            )
+            is_whole = True
     if as_json:
         document(asdict(summary))
     else:
@@ -81,6 +80,8 @@ def command(seeds: str, days: float | None, jobs: int | None, only: str | None, 
             f" {summary.recipients:,} recipients, {summary.starts:,} starts, {summary.operations:,} operations of"
             f" disks, {summary.virtual / _DAY:,.1f} days; {len(summary.failures)} failed"
         )
+    if not is_whole:
+        return EXIT_INTERRUPTED
     return 1 if summary.failures else 0
 
 
