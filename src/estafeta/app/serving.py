@@ -7,6 +7,7 @@ Settings are read once more as the user that serves, so that what he may not rea
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -39,6 +40,8 @@ log = structlog.get_logger("estafeta.app")
 RELOAD_SIGNAL = signal.SIGHUP
 CREW_GRACE = 10.0
 """Seconds that the other processes may take longer than their drain before they are killed."""
+_PORTS_FREE_AFTER = 3.0
+"""Seconds within which processes that outlive the first one of a server that was killed let go of its ports."""
 
 ReadAgain = Callable[[], Settings]
 
@@ -76,10 +79,20 @@ class _Resources:
         self.sockets.inherit(os.environ, os.getpid())
         self.key = HeldKey.inherited()
         self._is_first = is_first
+        self._patient_until = time.monotonic() + _PORTS_FREE_AFTER
 
     async def begin(self, settings: Settings) -> None:
         """Sockets for all listeners of all processes, while this one may bind them. Raises ListenFailed."""
-        await self.fit(settings)
+        while True:
+            try:
+                await self.fit(settings)
+            except ListenFailed as failed:
+                # Workers of a server that was killed have its ports until they notice.
+                if failed.error.errno != errno.EADDRINUSE or time.monotonic() > self._patient_until:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                break
         if self._is_first:
             for number in range(2, settings.processes.workers + 1):
                 await self.sockets.share(number)
