@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers test-faults bench bench-relay bench-imap standards fuzz lock clean
+.PHONY: run test test-peers test-faults bench bench-relay bench-imap bench-guard standards fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -33,6 +33,10 @@ bench-relay: .venv/dev.stamp
 
 bench-imap: .venv/dev.stamp
 	$(BIN)/python -m bench.imap $(ARGS)
+
+# What a message costs in instructions, beside the figures in bench/guard.json; ARGS=--accept keeps the new ones.
+bench-guard: .venv/dev.stamp
+	$(BIN)/python -m bench.guard $(ARGS)
 
 # Writes docs/standards.md from the marks of the tests and the citations in the code.
 standards: .venv/dev.stamp
