@@ -13,7 +13,7 @@ from estafeta.client.errors import (
 )
 from estafeta.client.flattening import to_wire
 from estafeta.client.opening import TlsMode
-from estafeta.client.results import RecipientReply, SendResult
+from estafeta.client.results import Following, NextMessage, RecipientReply, SendResult
 from estafeta.client.smtp import SmtpClient
 from estafeta.client.timeouts import ClientTimeouts
 from estafeta.wire.smtp.content import WireContent
@@ -24,8 +24,10 @@ __all__ = [
     "ClientError",
     "ClientOptions",
     "ClientTimeouts",
+    "Following",
     "LoginImpossible",
     "MessageRefused",
+    "NextMessage",
     "RecipientReply",
     "Refused",
     "SendResult",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from estafeta.client.timeouts import ClientTimeouts
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
@@ -17,6 +17,9 @@ from estafeta.wire.errors import LocalProtocolError, RemoteProtocolError
 from estafeta.wire.sasl import SaslError
 from estafeta.wire.smtp.client import ClientEngine
 from estafeta.wire.smtp.dialogue import Answered, Challenged, Closing, Ended, Event, Verb
+
+if TYPE_CHECKING:
+    from estafeta.client.sending import Transaction
 
 # One block of content between two looks at the deadline (RFC 5321 §4.5.3.2.5).
 BLOCK: Final = 64 * 1024
@@ -35,6 +38,7 @@ class Link:
         "_heard_at",
         "_loop",
         "_seen_at",
+        "begun",
         "domains",
         "engine",
         "is_all_handed",
@@ -57,6 +61,8 @@ class Link:
         """What the server said unasked, or that it went."""
         self.messages = 0
         """Transactions begun."""
+        self.begun: Transaction | None = None
+        """Whose MAIL, RCPT and DATA went out with the content of the message before."""
         self.domains: set[str] = set()
         """Those of the recipients, where the server limits them (RFC 9422 §4.3)."""
         self._loop = asyncio.get_running_loop()
@@ -112,8 +118,11 @@ class Link:
             self.stream.send(octets)
             self.is_all_handed = True
 
-    async def hear(self, take: Callable[[Event], None] | None = None) -> Event:
-        """Read until nothing waits for its reply, or a challenge is open; gives the last event, and all to `take`."""
+    async def hear(self, take: Callable[[Event], None] | None = None, left: int = 0) -> Event:
+        """Read until no more than `left` commands wait for their replies, or a challenge is open.
+
+        Gives the last event, and all to `take`.
+        """
         engine = self.engine
         next_event = engine.next_event
         while True:
@@ -122,7 +131,7 @@ class Link:
                 event = await self.next_event(event)
             if take is not None:
                 take(event)
-            if engine.awaited is None or isinstance(event, Challenged):
+            if engine.unanswered <= left or isinstance(event, Challenged):
                 return event
 
     async def transmit(self, octets: bytes) -> None:

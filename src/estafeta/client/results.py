@@ -1,11 +1,12 @@
-"""What became of each recipient of a message that was sent."""
+"""What became of each recipient of a message that was sent, and which message is sent next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from estafeta.mail.address import ForwardPath
-from estafeta.mail.envelope import Recipient
+from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.mail.value import value
 from estafeta.wire.smtp.dialogue import Answered, Closing, Event, Verb
@@ -46,6 +47,18 @@ class SendResult:
     def refused(self) -> tuple[RecipientReply, ...]:
         """Those for whom it has not, for now (4yz) or for good (5yz)."""
         return tuple(each for each in self.replies if not each.reply.is_positive)
+
+
+class NextMessage(NamedTuple):
+    """A message that goes over the same connection next: `sender` and `recipients` as they are given to `send` then."""
+
+    sender: Sender
+    recipients: Sequence[Recipient]
+    content: bytes
+
+
+Following: TypeAlias = Callable[[], NextMessage | None]
+"""Asked for the next message when the content of one goes out."""
 
 
 class Tally:

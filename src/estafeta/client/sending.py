@@ -12,7 +12,7 @@ from typing import Final
 
 from estafeta.client.errors import TransactionBroken
 from estafeta.client.link import BLOCK, Link
-from estafeta.client.results import RecipientReply, SendResult, Tally
+from estafeta.client.results import Following, NextMessage, RecipientReply, SendResult, Tally
 from estafeta.mail.envelope import Body, Octets, Recipient, Sender
 from estafeta.mail.reply import Reply
 from estafeta.net.errors import NetError
@@ -36,9 +36,19 @@ _TOO_LARGE: Final = Reply.of(552, "message larger than the server announced to t
 
 
 async def send_message(
-    link: Link, sender: Sender, recipients: Sequence[Recipient], content: bytes | WireContent
+    link: Link,
+    sender: Sender,
+    recipients: Sequence[Recipient],
+    content: bytes | WireContent,
+    following: Following | None = None,
 ) -> SendResult:
     """Send one message; see SmtpClient.send."""
+    begun, link.begun = link.begun, None
+    if begun is not None:
+        if begun.recipients is not recipients:
+            link.abort()
+            raise LocalProtocolError("another message was begun")
+        return await begun.run(following)
     capabilities = link.engine.capabilities
     if not recipients:
         raise LocalProtocolError("no recipients")
@@ -54,7 +64,7 @@ async def send_message(
         return SendResult(tuple(RecipientReply(each, _TOO_LARGE, Verb.MAIL, True) for each in recipients))
     limits = capabilities.limits
     if limits is NO_LIMITS:
-        return await _Transaction(link, sender, recipients, octets).run()
+        return await Transaction(link, sender, recipients, octets).run(following)
     return await _send_within(limits, link, sender, recipients, octets)
 
 
@@ -83,7 +93,7 @@ async def _send_within(
     if not taken:
         return SendResult(tuple(beyond))
     try:
-        result = await _Transaction(link, sender, taken, octets).run()
+        result = await Transaction(link, sender, taken, octets).run()
     except TransactionBroken as broken:
         broken.replies = (*broken.replies, *beyond)
         raise
@@ -133,23 +143,49 @@ def _header(octets: bytes) -> bytes:
     return octets if end < 0 else octets[:end]
 
 
-class _Transaction:
-    """One message under way."""
+def _begin(link: Link, message: NextMessage) -> bytes:
+    """MAIL, RCPT and DATA of the next message, to go out behind the content of this one; b"" where they must not."""
+    engine, capabilities = link.engine, link.engine.capabilities
+    assert capabilities is not None
+    sender, recipients, octets = message.sender, message.recipients, ended(message.content)
+    if capabilities.limits is not NO_LIMITS or len(recipients) > _GROUP or sender.body is Body.BINARY:
+        return b""
+    if capabilities.size is not None and len(octets) > capabilities.size:
+        return b""
+    try:
+        sender = _completed(link, sender, recipients, octets)
+        flight = [engine.mail(sender)]
+    except ExtensionMissing:
+        return b""
+    flight += [engine.rcpt(each) for each in recipients]
+    flight.append(engine.data())
+    link.begun = Transaction(link, sender, recipients, octets, is_begun=True)
+    return b"".join(flight)
 
-    __slots__ = ("_is_ending", "_link", "_octets", "_recipients", "_sender", "_tally")
 
-    def __init__(self, link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes) -> None:
+class Transaction:
+    """One message under way; see `send_message`."""
+
+    __slots__ = ("_following", "_is_begun", "_is_ending", "_link", "_octets", "_sender", "_tally", "recipients")
+
+    def __init__(
+        self, link: Link, sender: Sender, recipients: Sequence[Recipient], octets: bytes, *, is_begun: bool = False
+    ) -> None:
+        """`is_begun`: all before the content was sent, its replies were not read."""
+        self._is_begun = is_begun
         self._link = link
         self._sender = sender
-        self._recipients = recipients
+        self.recipients = recipients
         self._octets = octets
         self._tally = Tally(recipients, is_lmtp=link.engine.is_lmtp)
         self._is_ending = False
         """The last of the content is in what was sent last."""
+        self._following: Following | None = None
 
-    async def run(self) -> SendResult:
+    async def run(self, following: Following | None = None) -> SendResult:
         """Raises TransactionBroken; what else is raised has cut the connection too."""
         link = self._link
+        self._following = following
         if not link.look_again():
             raise self._broken(link.last_words)
         link.messages += 1
@@ -167,8 +203,10 @@ class _Transaction:
         return SendResult(tuple(each for each in self._tally.decided() if each is not None))
 
     async def _run(self) -> None:
-        if self._link.engine.can("PIPELINING"):
-            for start in range(0, len(self._recipients), _GROUP):
+        if self._is_begun:
+            await self._link.hear(self._tally.take)
+        elif self._link.engine.can("PIPELINING"):
+            for start in range(0, len(self.recipients), _GROUP):
                 await self._flight(self._group(start))
                 if self._tally.is_refused:
                     break
@@ -181,8 +219,8 @@ class _Transaction:
         """The next RCPTs, with MAIL before the first, and DATA or all of a small content behind the last."""
         link, engine, end = self._link, self._link.engine, start + _GROUP
         group = [engine.abandon(), engine.mail(self._sender)] if start == 0 else []
-        group += [engine.rcpt(recipient) for recipient in self._recipients[start:end]]
-        if end >= len(self._recipients):
+        group += [engine.rcpt(recipient) for recipient in self.recipients[start:end]]
+        if end >= len(self.recipients):
             if not engine.can("CHUNKING"):
                 group.append(engine.data())
             elif len(self._octets) <= _ALONG and not engine.is_lmtp and link.is_present:
@@ -196,7 +234,7 @@ class _Transaction:
         if engine.has_open_transaction:
             await self._flight(engine.abandon())
         await self._flight(engine.mail(self._sender))
-        for recipient in self._recipients:
+        for recipient in self.recipients:
             if tally.is_refused:
                 return
             await self._flight(engine.rcpt(recipient))
@@ -209,12 +247,25 @@ class _Transaction:
         if engine.expects_content:
             if engine.accepted:
                 self._is_ending = True
-                await link.transmit(engine.content(WireContent(self._octets)))
-                await link.hear(self._tally.take)
+                is_whole = len(engine.accepted) == len(self.recipients)
+                octets = engine.content(WireContent(self._octets))
+                following = self._following() if self._following is not None and is_whole and self._may_begin else None
+                # RFC 2920 §3.1: MAIL may stand behind the final dot. That is one flight a message instead of two.
+                before = engine.unanswered
+                if following is not None:
+                    octets += _begin(link, following)
+                await link.transmit(octets)
+                await link.hear(self._tally.take, left=engine.unanswered - before)
             else:
                 await self._flight(engine.abandon())  # RFC 2920 §3.1: a lone dot
         elif engine.accepted and not self._tally.is_refused:
             await self._give_chunks()
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether the next message's envelope may go with this one's content."""
+        engine = self._link.engine
+        return engine.can("PIPELINING") and not engine.can("CHUNKING") and not engine.is_lmtp
 
     async def _give_chunks(self) -> None:
         """The content by BDAT; with PIPELINING without waiting for the replies to chunks (RFC 3030 §2)."""
@@ -240,7 +291,7 @@ class _Transaction:
         return TransactionBroken(
             reason,
             replies=tuple(each for each in known if each is not None),
-            undecided=tuple(self._recipients[index] for index, each in enumerate(known) if each is None),
+            undecided=tuple(self.recipients[index] for index, each in enumerate(known) if each is None),
             stage=stage,
             is_after_final_dot=is_after_final_dot,
         )

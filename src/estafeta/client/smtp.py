@@ -22,7 +22,7 @@ from estafeta.client.opening import (
     log_in_with_certificate,
     log_in_with_token,
 )
-from estafeta.client.results import SendResult
+from estafeta.client.results import Following, SendResult
 from estafeta.client.sending import send_message
 from estafeta.client.timeouts import ClientTimeouts
 from estafeta.client.turned import BegunStream
@@ -166,7 +166,7 @@ class SmtpClient:
 
     @property
     def _is_between_messages(self) -> bool:
-        if self._is_detached or self._engine.awaited is not None:
+        if self._is_detached or self._engine.awaited is not None or self._link.begun is not None:
             return False
         capabilities = self._engine.capabilities
         limit = None if capabilities is None else capabilities.limits.transactions
@@ -221,7 +221,14 @@ class SmtpClient:
         """
         await log_in_with_certificate(self._link, authorization)
 
-    async def send(self, sender: Sender, recipients: Sequence[Recipient], content: bytes | WireContent) -> SendResult:
+    async def send(
+        self,
+        sender: Sender,
+        recipients: Sequence[Recipient],
+        content: bytes | WireContent,
+        *,
+        following: Following | None = None,
+    ) -> SendResult:
         """Send one message; gives the deciding reply for each recipient.
 
         The content goes as it is, so it must have CRLF line ends (`to_wire` repairs local files), unless it is said to
@@ -231,8 +238,16 @@ class SmtpClient:
         large, 452 4.5.3 for recipients or messages that are too many (RFC 9422). Raises ExtensionMissing, before
         anything is sent, when the message needs SMTPUTF8, 8BITMIME, BINARYMIME or REQUIRETLS and the server has it
         not; TransactionBroken when the connection breaks before all is decided.
+
+        `following` may be asked for the next message. Where the server allows it, its envelope goes out with this
+        message's content, in one flight; `has_begun` tells, and then `send` with the same recipients must come next.
         """
-        return await send_message(self._link, sender, recipients, content)
+        return await send_message(self._link, sender, recipients, content, following)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the envelope of the next message was sent already."""
+        return self._link.begun is not None
 
     async def reset(self) -> Reply:
         """RSET."""

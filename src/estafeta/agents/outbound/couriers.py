@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
 
 import structlog
@@ -115,26 +117,51 @@ class Couriers:
         """Take one job after the other, until there is none or others wait for their turn."""
         speak_of(None)  # it may have been sent by a session
         desk = self._desk
-        is_starting = True
-        while True:
-            job = None if desk.is_stopping else desk.lanes.take(lane)
-            if is_starting:
-                lane.starting -= 1
-                is_starting = False
-            if job is None:
-                if lane.has_waiting and lane.waits_until:
-                    self._offer_later(lane)
-                return
-            self.offer(lane)
-            try:
-                await self._carry(lane, job)
-            finally:
-                lane.count -= len(job.recipients)
-                desk.lanes.let_go(job)
-            await desk.settler.room()
-            self._look_for_more(lane)
-            if self._has_next and len(self._couriers) >= desk.settings.connections:
-                return
+        job = None if desk.is_stopping else desk.lanes.take(lane)
+        lane.starting -= 1
+        hand = _Hand()
+        try:
+            while job is not None:
+                self.offer(lane)
+                job.take_next = partial(self._take_along, lane, hand)
+                try:
+                    await self._carry(lane, job)
+                finally:
+                    if job.begun is not None:  # it ended before it was gone on with
+                        job.begun.drop()
+                    lane.count -= len(job.recipients)
+                    desk.lanes.let_go(job)
+                await desk.settler.room()
+                self._look_for_more(lane)
+                job, hand.job = hand.job, None
+                if job is None:
+                    if self._is_wanted_elsewhere or desk.is_stopping:
+                        return
+                    job = desk.lanes.take(lane)
+            if lane.has_waiting and lane.waits_until:
+                self._offer_later(lane)
+        finally:
+            if hand.job is not None:
+                self._give_up(lane, hand.job)
+
+    @property
+    def _is_wanted_elsewhere(self) -> bool:
+        return self._has_next and len(self._couriers) >= self._desk.settings.connections
+
+    def _take_along(self, lane: Lane, hand: _Hand) -> Job | None:
+        """The job that a courier carries next, taken while the one before is under way."""
+        desk = self._desk
+        is_others = lane.wants_courier or self._is_wanted_elsewhere
+        if hand.job is None and not (is_others or desk.is_stopping or desk.settler.is_full):
+            hand.job = desk.lanes.take(lane)
+        return hand.job
+
+    def _give_up(self, lane: Lane, job: Job) -> None:
+        """A courier is cut while he has a job in hand that was not tried."""
+        lane.count -= len(job.recipients)
+        if job.begun is not None:
+            job.begun.drop()
+        self._bookkeeper.put_back([job])
 
     def _offer_later(self, lane: Lane) -> None:
         name, until = str(lane.destination), lane.waits_until
@@ -227,6 +254,13 @@ class Couriers:
         for courier in late:
             courier.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class _Hand:
+    """What a courier has in hand beside the job that is under way."""
+
+    job: Job | None = None
 
 
 def _failed(lane: Lane, job: Job, what: str) -> Attempt:

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from estafeta.agents.outbound.rates import Meter
 from estafeta.agents.outbound.settings import DestinationLimit
@@ -32,6 +33,13 @@ def source_of(message: QueuedMessage) -> str:
     return f"<{same[0] if same else ''}@{address.domain}>"
 
 
+class Begun(Protocol):
+    """The beginning of a job, for whoever carries it."""
+
+    def drop(self) -> None:
+        """It is not gone on with."""
+
+
 @dataclass(slots=True)
 class Job:
     """Recipients of one message at one destination, to be tried together."""
@@ -40,6 +48,10 @@ class Job:
     recipients: list[QueuedRecipient]
     content: bytes | None = None
     """Prefix and content, while they are in memory."""
+    take_next: Callable[[], Job | None] | None = None
+    """Takes the job that the same courier carries next, where one waits and no other courier could have it."""
+    begun: Begun | None = None
+    """What was done of it already while the job before it was carried."""
 
     def log_facts(self) -> dict[str, object]:
         """Whom lines of the log are about that are written while it is tried."""

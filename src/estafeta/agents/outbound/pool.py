@@ -68,6 +68,10 @@ class Pool:
             self._leave(connection)
         return None
 
+    def takes_more(self, connection: Connection) -> bool:
+        """Whether another message may go over a connection that is in use."""
+        return connection.messages < self._messages and self._keep_for > 0 and not self._is_closed
+
     def give(self, connection: Connection) -> None:
         """Keep a connection, or end it when it has done its share or is of no more use."""
         has_served = connection.messages >= self._messages or self._keep_for <= 0 or self._is_closed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from estafeta.agents.outbound.connecting import Connector, Unreachable
 from estafeta.agents.outbound.lane import Job
@@ -18,7 +19,15 @@ from estafeta.agents.outbound.pool import Connection, Pool
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.agents.outbound.tls_reporting import TlsReporter
 from estafeta.agents.outbound.under_way import OutOfTime, UnderWay
-from estafeta.client import ClientTimeouts, RecipientReply, SmtpClient, TransactionBroken, WireContent
+from estafeta.client import (
+    ClientTimeouts,
+    Following,
+    NextMessage,
+    RecipientReply,
+    SmtpClient,
+    TransactionBroken,
+    WireContent,
+)
 from estafeta.mail.downgrade import CannotDowngrade
 from estafeta.mail.envelope import Notify, Recipient
 from estafeta.mail.reply import Reply
@@ -50,6 +59,18 @@ class Attempt:
     """No host of the destination answered, so that others need not try either."""
     tells_nothing: bool = False
     """What failed was a matter of this message, or of this server: it says nothing of the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A message whose envelope went out behind the content of the one before, and where."""
+
+    connection: Connection
+    under_way: UnderWay
+
+    def drop(self) -> None:
+        """Nothing but cutting the connection takes it back: the host may wait for the content."""
+        self.connection.client.abort()
 
 
 class _Heard(Enum):
@@ -100,11 +121,16 @@ class Relay:
         if not plan.stops:
             return _without_hosts(plan, job, requires_tls=requires_tls)
         attempt = Attempt(troubles=list(plan.troubles), is_dead=True)
-        under_way = UnderWay(job, content, self._clock, is_tunnelled=self._tunnels(destination.name))
+        stops = self._planner.in_order(plan.stops)
+        begun = _begun(job, stops[0])
+        if begun is not None:
+            under_way = begun.under_way
+        else:
+            under_way = UnderWay(job, content, self._clock, is_tunnelled=self._tunnels(destination.name))
         has_asked_all = True
-        for number, stop in enumerate(self._planner.in_order(plan.stops), 1):
+        for number, stop in enumerate(stops, 1):
             try:
-                facts, heard = await self._visit(destination, stop, under_way, attempt.troubles)
+                facts, heard = await self._visit(destination, stop, under_way, attempt.troubles, begun)
             except Unreachable as failure:
                 attempt.troubles.append(failure.trouble)
                 has_asked_all = False
@@ -128,10 +154,18 @@ class Relay:
         return Attempt(under_way.outcomes([], has_asked_all=True), is_dead=not client.is_open)
 
     async def _visit(
-        self, destination: Destination, stop: Stop, under_way: UnderWay, troubles: list[Trouble]
+        self,
+        destination: Destination,
+        stop: Stop,
+        under_way: UnderWay,
+        troubles: list[Trouble],
+        begun: _Begun | None,
     ) -> tuple[HostFacts, _Heard]:
         """Offer the message at one stop, on a kept connection or a new one; raises Unreachable."""
-        kept = self._pool.take(stop.key)
+        if begun is not None and begun.connection.key == stop.key:
+            kept: Connection | None = begun.connection
+        else:
+            kept = self._pool.take(stop.key)
         if kept is not None and (heard := await self._send(kept, under_way, is_kept=True)) is not _Heard.STALE:
             return kept.facts, heard
         try:
@@ -144,6 +178,7 @@ class Relay:
         return connection.facts, await self._send(connection, under_way)
 
     async def _send(self, connection: Connection, under_way: UnderWay, *, is_kept: bool = False) -> _Heard:
+        next_one: list[UnderWay] = []
         try:
             while True:
                 connection.messages += 1
@@ -154,13 +189,32 @@ class Relay:
                     under_way,
                     success=Fate.DELIVERED if connection.key.lmtp else Fate.RELAYED,  # RFC 2033 §3: LMTP delivers
                     is_kept=is_kept,
+                    following=partial(self._following, connection, under_way, next_one),
                 )
                 # RFC 5321 §4.5.3.1.10: those that were too many for one transaction get another.
                 if not (is_cut_short and len(under_way.remaining) < left and connection.client.is_idle):
                     return heard
                 is_kept = False
         finally:
-            self._pool.give(connection)
+            if next_one and connection.client.has_begun:
+                next_one[0].job.begun = _Begun(connection, next_one[0])
+            else:
+                self._pool.give(connection)
+
+    def _following(self, connection: Connection, under_way: UnderWay, next_one: list[UnderWay]) -> NextMessage | None:
+        """The message that goes over the connection next, where its envelope may go ahead of it; into `next_one`."""
+        take_next = under_way.job.take_next
+        if take_next is None or under_way.is_tunnelled or not self._pool.takes_more(connection):
+            return None
+        job = take_next()
+        if job is None or job.content is None or job.message.deliver_by is not None or job.message.requires_tls:
+            return None
+        following = UnderWay(job, job.content, self._clock)
+        sender = following.sender(len(job.content), is_logged_in=connection.client.is_authenticated)
+        envelope = _envelope(following.remaining, Relaying.PLAIN)
+        following.begun = sender, envelope
+        next_one.append(following)
+        return NextMessage(sender, envelope, job.content)
 
     async def _transact(
         self,
@@ -170,6 +224,7 @@ class Relay:
         *,
         success: Fate = Fate.RELAYED,
         is_kept: bool = False,
+        following: Following | None = None,
     ) -> tuple[_Heard, bool]:
         """Offer the message for all that remain, and note what the host says of each.
 
@@ -179,12 +234,17 @@ class Relay:
         takes_dsn = client.capabilities is not None and client.capabilities.has("DSN")
         try:
             content = await under_way.content_for(client)
-            by = under_way.deliver_by(client)
-            sender = under_way.sender(len(content), by, is_logged_in=client.is_authenticated)
             relaying = under_way.relaying(client)
+            begun, under_way.begun = under_way.begun, None
+            if begun is not None:
+                sender, envelope = begun
+            else:
+                by = under_way.deliver_by(client)
+                sender = under_way.sender(len(content), by, is_logged_in=client.is_authenticated)
+                envelope = _envelope(recipients, relaying)
             wire_content = WireContent(content)  # its lines were looked at when it came in
             try:
-                result = await client.send(sender, _envelope(recipients, relaying), wire_content)
+                result = await client.send(sender, envelope, wire_content, following=following)
             except ExtensionMissing as missing:
                 others = [each for each in recipients if each.forward_path.address.is_ascii]
                 if missing.keyword != "SMTPUTF8" or not 0 < len(others) < len(recipients):
@@ -223,6 +283,16 @@ class Relay:
         answered = _answered(recipients, result.replies)
         is_cut_short = under_way.take(answered, facts, success=success, takes_dsn=takes_dsn, relaying=relaying)
         return _Heard.ANSWERED, is_cut_short
+
+
+def _begun(job: Job, first: Stop) -> _Begun | None:
+    """What was begun of a job, if it is at the stop that comes first now; otherwise that is dropped."""
+    begun, job.begun = job.begun, None
+    if isinstance(begun, _Begun) and begun.connection.key == first.key:
+        return begun
+    if begun is not None:
+        begun.drop()
+    return None
 
 
 def _envelope(recipients: Sequence[QueuedRecipient], relaying: Relaying) -> list[Recipient]:

@@ -119,6 +119,11 @@ class Settler:
         self._room = asyncio.Event()
         self._room.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` would wait."""
+        return self._count > MOST_WAITING
+
     async def room(self) -> None:
         """Wait while too much waits for the disk."""
         if not self._room.is_set():

@@ -12,7 +12,7 @@ from estafeta.agents.outbound.outcome import HostFacts, Outcome
 from estafeta.agents.outbound.plan import Trouble
 from estafeta.client import RecipientReply, SmtpClient
 from estafeta.mail.downgrade import to_seven_bit
-from estafeta.mail.envelope import Body, DeliverBy, Octets, Sender
+from estafeta.mail.envelope import Body, DeliverBy, Octets, Recipient, Sender
 from estafeta.mail.priority import with_priority
 from estafeta.mail.reply import Reply
 from estafeta.mail.report import Relaying
@@ -45,7 +45,9 @@ class UnderWay:
         self.job = job
         self._content = content
         self._clock = clock
-        self._is_tunnelled = is_tunnelled
+        self.is_tunnelled = is_tunnelled
+        self.begun: tuple[Sender, list[Recipient]] | None = None
+        """The envelope, when it is with a host already."""
         self._labelled: bytes | None = None
         self._seven_bit: bytes | None = None
         self.remaining: list[QueuedRecipient] = list(job.recipients)
@@ -127,7 +129,7 @@ class UnderWay:
 
     def _told(self, client: SmtpClient) -> bytes:
         """The content with its priority, for a host that is not told it otherwise (RFC 6758 §3.3)."""
-        if not self._is_tunnelled or (client.capabilities is not None and client.capabilities.has("MT-PRIORITY")):
+        if not self.is_tunnelled or (client.capabilities is not None and client.capabilities.has("MT-PRIORITY")):
             return self._content
         if self._labelled is None:
             self._labelled = with_priority(self._content, self.job.message.priority)

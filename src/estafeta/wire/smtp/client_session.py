@@ -75,6 +75,11 @@ class ClientSession:
         return self._waiting[0][0].verb if self._waiting else None
 
     @property
+    def unanswered(self) -> int:
+        """How many commands have no reply."""
+        return len(self._waiting)
+
+    @property
     def accepted(self) -> tuple[Recipient, ...]:
         """The recipients accepted so far in the open transaction."""
         return tuple(self._transaction.deliverable) if self._transaction else ()
