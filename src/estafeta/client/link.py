@@ -123,27 +123,30 @@ class Link:
 
         Gives the last event, and all to `take`.
         """
-        engine = self.engine
-        next_event = engine.next_event
+        next_event, unanswered = self.engine.next_event, self.engine.unanswered
         while True:
-            event = next_event() if engine.has_unread else None
+            event = next_event()
             if type(event) is not Answered:
                 event = await self.next_event(event)
             if take is not None:
                 take(event)
-            if engine.unanswered <= left or isinstance(event, Challenged):
+            if len(unanswered) <= left or isinstance(event, Challenged):
                 return event
 
-    async def transmit(self, octets: bytes) -> None:
-        """Send much, no faster than it is taken; a connection that is lost shows when the reply is read."""
+    async def transmit(self, octets: bytes, behind: bytes = b"") -> None:
+        """Send much, no faster than it is taken, and little `behind` it with its last block.
+
+        A connection that is lost shows when the reply is read.
+        """
         stream, seconds, size = self.stream, self.timeouts.block, len(octets)
         self.stage = self.engine.awaited
         self.is_all_handed = False
         try:
             for start in range(0, size, BLOCK):
                 stream.set_deadline(seconds)
-                stream.send(octets[start : start + BLOCK])
-                self.is_all_handed = start + BLOCK >= size
+                is_last = start + BLOCK >= size
+                stream.send(octets[start : start + BLOCK] + behind if is_last else octets[start : start + BLOCK])
+                self.is_all_handed = is_last
                 await stream.drain()
         except ConnectionLost:
             return

@@ -84,10 +84,9 @@ class Tally:
 
     def take(self, event: Event) -> None:
         """Note what happened."""
-        if isinstance(event, Closing):
-            self._closing = event.reply
-            return
-        if not isinstance(event, Answered):
+        if type(event) is not Answered:
+            if isinstance(event, Closing):
+                self._closing = event.reply
             return
         verb, reply = event.command.verb, event.reply
         if verb is _RCPT:
@@ -103,14 +102,15 @@ class Tally:
         """What is known of each recipient, in their order."""
         known: list[RecipientReply | None] = []
         mail, refusal, closing, rcpts = self._mail, self._refusal, self._closing, self._rcpt
+        is_mail_taken = mail is not None and mail.code < 400
         finals = iter(self._finals)
         the_one = self._finals[0] if self._finals and not self._is_lmtp else None
         for index, recipient in enumerate(self._recipients):
             reply: Reply | None
             rcpt = rcpts[index] if index < len(rcpts) else None
-            if mail is None or not mail.is_positive:
+            if not is_mail_taken:
                 verb, reply = _MAIL, mail
-            elif rcpt is None or not rcpt.is_positive:
+            elif rcpt is None or rcpt.code >= 400:
                 verb, reply = _RCPT, rcpt
             elif refusal is not None:
                 verb, reply = refusal

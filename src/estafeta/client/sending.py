@@ -154,13 +154,11 @@ def _begin(link: Link, message: NextMessage) -> bytes:
         return b""
     try:
         sender = _completed(link, sender, recipients, octets)
-        flight = [engine.mail(sender)]
+        flight = engine.envelope(sender, recipients)
     except ExtensionMissing:
         return b""
-    flight += [engine.rcpt(each) for each in recipients]
-    flight.append(engine.data())
     link.begun = Transaction(link, sender, recipients, octets, is_begun=True)
-    return b"".join(flight)
+    return flight + engine.data()
 
 
 class Transaction:
@@ -218,8 +216,10 @@ class Transaction:
     def _group(self, start: int) -> bytes:
         """The next RCPTs, with MAIL before the first, and DATA or all of a small content behind the last."""
         link, engine, end = self._link, self._link.engine, start + _GROUP
-        group = [engine.abandon(), engine.mail(self._sender)] if start == 0 else []
-        group += [engine.rcpt(recipient) for recipient in self.recipients[start:end]]
+        if start == 0:
+            group = [engine.abandon(), engine.envelope(self._sender, self.recipients[:end])]
+        else:
+            group = [engine.rcpt(recipient) for recipient in self.recipients[start:end]]
         if end >= len(self.recipients):
             if not engine.can("CHUNKING"):
                 group.append(engine.data())
@@ -251,11 +251,9 @@ class Transaction:
                 octets = engine.content(WireContent(self._octets))
                 following = self._following() if self._following is not None and is_whole and self._may_begin else None
                 # RFC 2920 §3.1: MAIL may stand behind the final dot. That is one flight a message instead of two.
-                before = engine.unanswered
-                if following is not None:
-                    octets += _begin(link, following)
-                await link.transmit(octets)
-                await link.hear(self._tally.take, left=engine.unanswered - before)
+                before = len(engine.unanswered)
+                await link.transmit(octets, _begin(link, following) if following is not None else b"")
+                await link.hear(self._tally.take, left=len(engine.unanswered) - before)
             else:
                 await self._flight(engine.abandon())  # RFC 2920 §3.1: a lone dot
         elif engine.accepted and not self._tally.is_refused:

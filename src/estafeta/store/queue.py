@@ -18,6 +18,7 @@ from estafeta.store.engine import Row, Transaction
 from estafeta.store.errors import NotFound
 from estafeta.store.records import (
     Deadline,
+    Fate,
     HolderId,
     Instant,
     MessageId,
@@ -32,6 +33,7 @@ from estafeta.store.statements import Statements
 
 _sql = Statements("queue")
 
+_DEFERRED = Fate.DEFERRED  # to reach for a member of an enum costs a call in Python 3.11
 _ABOVE_ALL = 10
 """More than the highest priority."""
 _STEP = 1000
@@ -302,8 +304,8 @@ def settle(tx: Transaction, holder: HolderId, settlements: Iterable[Settlement])
     because this process was taken for dead, is left alone.
     """
     by_id = {settlement.recipient_id: settlement for settlement in settlements}
-    settled = leaving.leave(tx, [one.recipient_id for one in by_id.values() if one.fate.is_final], holder)
-    put_off = [one.recipient_id for one in by_id.values() if not one.fate.is_final]
+    settled = leaving.leave(tx, [one.recipient_id for one in by_id.values() if one.fate is not _DEFERRED], holder)
+    put_off = [one.recipient_id for one in by_id.values() if one.fate is _DEFERRED]
     for ids in parts(put_off):
         for recipient_id in _claimed(tx, ids, holder):
             settled.append(recipient_id)

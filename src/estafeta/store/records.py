@@ -227,6 +227,8 @@ class Fate(StrEnum):
     RELEASED = "released"
     """It was held for its time, and is in its mailbox or goes on."""
 
+    __hash__ = str.__hash__  # Enum's own is written in Python
+
     @property
     def is_final(self) -> bool:
         """The recipient leaves the queue."""

@@ -158,10 +158,12 @@ class _Session:
                 elif reply.startswith("220"):
                     await self.stream.start_tls(self.host.tls.context, server_side=True)
             case "MAIL":
-                if (await self.say("MAIL", argument, "250 2.1.0 fine")).startswith("2"):
-                    self.mail, self.recipients, self.chunks = argument, [], b""
+                is_taken = (await self.say("MAIL", argument, "250 2.1.0 fine")).startswith("2")
+                self.mail, self.recipients, self.chunks = argument if is_taken else "", [], b""
             case "RCPT":
-                if (await self.say("RCPT", argument, "250 2.1.5 fine")).startswith("2"):
+                if not self.mail:
+                    await self.say("NOBODY", "", "503 5.5.1 nobody to send from")
+                elif (await self.say("RCPT", argument, "250 2.1.5 fine")).startswith("2"):
                     self.recipients.append(argument)
             case "DATA":
                 if not self.recipients:
@@ -344,8 +346,11 @@ class Street:
     ) -> Attempt:
         """One attempt, at the destination of the first address unless another is named."""
         job = self.job(*addresses, **message)
-        to = Destination.parse(destination or job.recipients[0].destination)
-        attempt = await self.relay.attempt(to, job, content)
+        return await self.attempt_at(destination or job.recipients[0].destination, job, content)
+
+    async def attempt_at(self, destination: str, job: Job, content: bytes) -> Attempt:
+        """One attempt of a job."""
+        attempt = await self.relay.attempt(Destination.parse(destination), job, content)
         assert [each.recipient for each in attempt.outcomes] == job.recipients
         return attempt
 

@@ -45,6 +45,9 @@ from estafeta.store.records import (
 
 T = TypeVar("T")
 
+# To reach for a member of an enum costs a call in Python 3.11.
+_DEFERRED, _RELEASED = Fate.DEFERRED, Fate.RELEASED
+
 log = structlog.get_logger("estafeta.agents.outbound.bookkeeper")
 
 _MOST_READS = 3
@@ -70,16 +73,18 @@ class Bookkeeper:
         outcomes = attempt.outcomes
         if len(outcomes) != len(job.recipients):
             outcomes = _completed(job.recipients, outcomes)
-        # What is put off once more although its time is over has expired.
-        outcomes = [
-            each.aged(is_overdue=is_overdue(job.message, now))
-            if each.fate is Fate.DEFERRED and schedule.is_over(each.recipient, now)
-            else each
-            for each in outcomes
-        ]
+        fates = {each.fate for each in outcomes}
+        if _DEFERRED in fates:  # What is put off once more although its time is over has expired.
+            outcomes = [
+                each.aged(is_overdue=is_overdue(job.message, now))
+                if each.fate is _DEFERRED and schedule.is_over(each.recipient, now)
+                else each
+                for each in outcomes
+            ]
         self._count(job.message, outcomes, now, attempts=1)
-        # What was released is written down already.
-        outcomes = attempt.outcomes = [each for each in outcomes if each.fate is not Fate.RELEASED]
+        if _RELEASED in fates:  # What was released is written down already.
+            outcomes = [each for each in outcomes if each.fate is not _RELEASED]
+        attempt.outcomes = outcomes
         rows = settlements(outcomes, schedule, now)
         entry = None
         if rows:
@@ -124,9 +129,9 @@ class Bookkeeper:
         """What was found out by so many attempts, for who counts and for the log."""
         tally, say = self._desk.tools.tally, self._desk.tools.say
         for each in outcomes:
-            fate = each.fate.value
+            fate = each.fate
             tally.attempts[fate] += attempts
-            if each.fate.is_final:
+            if fate is not _DEFERRED:
                 tally.ended(fate, now - message.accepted_at)
             if say is not None:
                 say(f"recipient {fate}", lines.tried(message, each, now, attempts=attempts))

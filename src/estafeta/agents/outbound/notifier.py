@@ -43,6 +43,7 @@ from estafeta.store.store import Store
 MAX_HEADER = 65_536
 """Octets of a header section that come back; larger ones are cut, for nobody needs more of them to see what it was."""
 
+_DEFERRED, _RELAYED, _PLAIN = Fate.DEFERRED, Fate.RELAYED, Relaying.PLAIN
 _WANTED_IF_UNSAID = (Notify.FAILURE, Notify.DELAY)  # RFC 3461 §4.1
 
 
@@ -117,7 +118,7 @@ class Notifier:
 
     def is_due(self, outcome: Outcome, *, is_review: bool = False) -> bool:
         """Whether the sender hears of the outcome; of what is deferred only at a review, and once of each reason."""
-        if outcome.fate is Fate.DEFERRED:
+        if outcome.fate is _DEFERRED:
             recipient = outcome.recipient
             is_told = recipient.is_by_told if outcome.is_overdue else recipient.is_delay_told
             if is_told or not is_review:
@@ -373,6 +374,8 @@ class Notifier:
 def _action(outcome: Outcome) -> Action | None:
     """What the sender is told of an outcome, by what it asked for with NOTIFY (RFC 3461 §5.2)."""
     notify = outcome.recipient.notify
+    if notify is None and outcome.fate is _RELAYED and outcome.relaying is _PLAIN:
+        return None  # what is mostly asked about, without reaching for the members of enums below
     wanted = _WANTED_IF_UNSAID if notify is None else notify
     match outcome.fate:
         case Fate.FAILED | Fate.EXPIRED:

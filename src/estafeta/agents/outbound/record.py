@@ -31,6 +31,9 @@ MAX_TOLD = 100
 """Recipients of one attempt that the journal names."""
 MAX_TROUBLES = 50
 """Hosts that were in the way of one attempt; a plan has fewer."""
+# To reach for a member of an enum costs a call in Python 3.11.
+_DEFERRED = Fate.DEFERRED
+_ATTEMPT = EntryKind.ATTEMPT
 _MAX_WORD = 255
 """Characters of a host's name, of its TLS and the like."""
 
@@ -45,7 +48,7 @@ def settlements(outcomes: Sequence[Outcome], schedule: Schedule, now: float) -> 
 
 def _settlement(outcome: Outcome, schedule: Schedule, now: float) -> Settlement:
     recipient = outcome.recipient
-    if outcome.fate is not Fate.DEFERRED:
+    if outcome.fate is not _DEFERRED:
         return Settlement(recipient.recipient_id, outcome.fate)
     if waits_for_call(recipient.destination):
         # Behind all that was not tried yet, and not before the customer calls: its end is found by its review.
@@ -190,7 +193,7 @@ def _entry(
         ]
     facts["seconds"] = round(seconds, 3)
     facts["ended"] = ended
-    return JournalEntry(EntryKind.ATTEMPT, Instant(at), None, MessageId(message.content_id), facts)
+    return JournalEntry(_ATTEMPT, Instant(at), None, MessageId(message.content_id), facts)
 
 
 def merged_entry(recipient: QueuedRecipient, destination: str, *, at: float) -> JournalEntry:
@@ -224,27 +227,30 @@ def _told(outcome: Outcome, row: Settlement) -> dict[str, object]:
     told: dict[str, object] = {
         "forward_path": str(recipient.forward_path),
         "recipient_id": IdSource.text(recipient.recipient_id),
-        "fate": outcome.fate.value,
+        "fate": outcome.fate,
     }
     if recipient.notify is not None:
         told["notify"] = ",".join(word for word in Notify if word in recipient.notify)
-    if outcome.host is not None:
-        told["host"] = outcome.host.name[:_MAX_WORD]
-        if outcome.host.address:
-            told["address"] = outcome.host.address[:_MAX_WORD]
-        if outcome.host.tls:
-            told["tls"] = outcome.host.tls[:_MAX_WORD]
+    host = outcome.host
+    if host is not None:
+        told["host"] = host.name[:_MAX_WORD]
+        if host.address:
+            told["address"] = host.address[:_MAX_WORD]
+        if host.tls:
+            told["tls"] = host.tls[:_MAX_WORD]
     told["reply"] = _cut(outcome.reply)
     if outcome.stage:
         told["stage"] = outcome.stage
-    if outcome.fate is Fate.DEFERRED:
+    if outcome.fate is _DEFERRED:
         told["next_attempt_at"] = row.next_attempt_at
     return told
 
 
 def _ended(outcomes: Sequence[Outcome]) -> str:
     """One word for all, or each with its number."""
+    if len(outcomes) == 1:
+        return outcomes[0].fate
     counts: dict[str, int] = {}
     for each in outcomes:
-        counts[each.fate.value] = counts.get(each.fate.value, 0) + 1
+        counts[each.fate] = counts.get(each.fate, 0) + 1
     return next(iter(counts)) if len(counts) == 1 else ", ".join(f"{n} {fate}" for fate, n in counts.items())

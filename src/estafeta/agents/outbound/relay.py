@@ -204,7 +204,11 @@ class Relay:
     def _following(self, connection: Connection, under_way: UnderWay, next_one: list[UnderWay]) -> NextMessage | None:
         """The message that goes over the connection next, where its envelope may go ahead of it; into `next_one`."""
         take_next = under_way.job.take_next
-        if take_next is None or under_way.is_tunnelled or not self._pool.takes_more(connection):
+        # Not behind the first message of a connection: a host that closes after one would have octets that it did not
+        # read, and reset the connection; where its 250 is lost on the way it would never come again.
+        if take_next is None or connection.messages < 2 or under_way.is_tunnelled:
+            return None
+        if not self._pool.takes_more(connection):
             return None
         job = take_next()
         if job is None or job.content is None or job.message.deliver_by is not None or job.message.requires_tls:

@@ -24,6 +24,11 @@ _MOST_SECONDS = 999_999_999  # RFC 2852 §4
 _TOO_LATE = Reply.of(554, "it could not be delivered in the time that its sender gave it", "5.4.7")
 _UNTIMED = Reply.of(554, "the next host does not take a time for delivery (DELIVERBY)", "5.3.3")
 _TOO_SHORT = Reply.of(554, "the next host wants more time for delivery than is left (DELIVERBY)", "5.4.7")
+# To reach for a member of an enum, or its value, costs a call in Python 3.11.
+_DEFERRED = Fate.DEFERRED
+_BODIES = (Body.EIGHT_BIT, Body.BINARY)
+_BINARY = Body.BINARY
+_PLAIN = Relaying.PLAIN
 _TOO_MANY = (452, 552)
 """RFC 5321 §4.5.3.1.10: 452, and 552 of those who follow RFC 821."""
 
@@ -66,7 +71,7 @@ class UnderWay:
         return Sender(
             message.reverse_path,
             size=Octets(size),
-            body=Body(message.body) if message.body in (Body.EIGHT_BIT, Body.BINARY) and not self._seven_bit else None,
+            body=Body(message.body) if message.body in _BODIES and not self._seven_bit else None,
             smtputf8=message.smtputf8,
             auth="" if is_logged_in else None,  # RFC 4954 §5: `<>`, for we vouch for no submitter
             ret=message.ret,
@@ -99,7 +104,7 @@ class UnderWay:
         """What the sender must hear of it when this host takes the message."""
         by = self.job.message.deliver_by
         if by is None or client.is_lmtp:
-            return Relaying.PLAIN
+            return _PLAIN
         is_known = client.capabilities is not None and client.capabilities.has("DELIVERBY")
         if not (is_known or by.returns) and by.at > self._clock():  # RFC 2852 §4.1.4.2
             return Relaying.UNTIMED
@@ -117,11 +122,11 @@ class UnderWay:
     async def content_for(self, client: SmtpClient) -> bytes:
         """The content as the host can take it; raises CannotDowngrade (RFC 6152 §3, RFC 3030 §3)."""
         capabilities = client.capabilities
-        is_binary = self.job.message.body == Body.BINARY
+        is_binary = self.job.message.body == _BINARY
         content = self._told(client)
         if capabilities is None:
             return content
-        if capabilities.takes_binary if is_binary else capabilities.has("8BITMIME") or content.isascii():
+        if capabilities.takes_binary if is_binary else "8BITMIME" in capabilities.keywords or content.isascii():
             return content
         if self._seven_bit is None:
             self._seven_bit = await asyncio.to_thread(to_seven_bit, content, is_binary=is_binary)
@@ -151,18 +156,18 @@ class UnderWay:
         ended = set()
         for recipient, said in answered:
             reply = said.reply
-            if reply.is_positive:
+            if reply.code < 400:
                 fate = success
                 has_taken = True
             elif said.verb is Verb.RCPT and has_taken and _is_too_many(reply):
-                fate = Fate.DEFERRED
+                fate = _DEFERRED
                 is_cut_short = True
             else:
-                fate = Fate.FAILED if reply.is_permanent else Fate.DEFERRED
+                fate = Fate.FAILED if reply.is_permanent else _DEFERRED
             self._last[recipient.recipient_id] = Outcome(
-                recipient, fate, reply, not said.is_local, said.verb.value, facts, takes_dsn, relaying=relaying
+                recipient, fate, reply, not said.is_local, said.verb, facts, takes_dsn, relaying=relaying
             )
-            if fate.is_final:
+            if fate is not _DEFERRED:
                 ended.add(recipient.recipient_id)
         if len(ended) == len(self.remaining):
             self.remaining = []

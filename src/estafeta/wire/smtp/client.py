@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from estafeta.mail.envelope import Recipient, Sender
@@ -115,15 +115,27 @@ class ClientEngine(ClientSession):
         self._transaction = transaction
         return octets
 
+    def envelope(self, sender: Sender, recipients: Iterable[Recipient]) -> bytes:
+        """MAIL and RCPT in one group (RFC 2920); raises as `mail` and `rcpt` do, and then none of it may be sent."""
+        octets = self.mail(sender)
+        if not self.can("PIPELINING"):
+            raise LocalProtocolError("RCPT before MAIL was answered")
+        return octets + b"".join(map(self._rcpt, recipients))
+
     def rcpt(self, recipient: Recipient) -> bytes:
         """RCPT; raises ExtensionMissing for a non-ASCII address where SMTPUTF8 was not announced."""
+        if not recipient.forward_path.address.is_ascii:
+            self._need("SMTPUTF8", f"the address {recipient.forward_path.address}")
+        self._check_legal(Verb.RCPT)
+        return self._rcpt(recipient)
+
+    def _rcpt(self, recipient: Recipient) -> bytes:
         transaction, address = self._transaction, recipient.forward_path.address
         if not address.is_ascii:
             self._need("SMTPUTF8", f"the address {address}")
             if transaction is not None and not transaction.is_utf8:
                 # RFC 6531 §3.4
                 raise LocalProtocolError(f"the address {address} in a transaction without SMTPUTF8")
-        self._check_legal(Verb.RCPT)
         assert transaction is not None and self.capabilities is not None
         octets = _line("RCPT " + rcpt_argument(recipient, self.capabilities, is_utf8=transaction.is_utf8))
         self._await(Command(_RCPT, recipient), transaction, transaction.rcpt_answered)
@@ -256,9 +268,9 @@ class ClientEngine(ClientSession):
         if phase not in LEGAL[verb] or (self._is_refused and verb is not Verb.QUIT):
             where = "after a refusal" if self._is_refused else phase.value
             raise LocalProtocolError(f"{verb} {where}")
-        if not self._waiting:
+        if not self.unanswered:
             return
-        last = self._waiting[-1][0].verb
+        last = self.unanswered[-1][0].verb
         if not self.can("PIPELINING"):
             raise LocalProtocolError(f"{verb} before {last} was answered")
         # RFC 2920 §3.1, and RFC 3207 §4, RFC 4954 §4 for their commands
@@ -271,7 +283,7 @@ class ClientEngine(ClientSession):
         """A command outside of transactions."""
         self._check_legal(verb)
         octets = _line(f"{verb.value} {argument}" if argument else verb.value)
-        self._waiting.append((_COMMANDS[verb], None, self._answered))
+        self.unanswered.append((_COMMANDS[verb], None, self._answered))
         return octets
 
     def _tell(self, verb: Verb, told: Mapping[str, str | None]) -> bytes:
@@ -324,7 +336,7 @@ class ClientEngine(ClientSession):
             self._await(Command(Verb.CONTENT, recipient), transaction, transaction.content_answered)
 
     def _await(self, command: Command, transaction: OutgoingTransaction, answer: Answer) -> None:
-        self._waiting.append((command, transaction, answer))
+        self.unanswered.append((command, transaction, answer))
         transaction.replies_waiting += 1
 
 

@@ -35,8 +35,8 @@ class ClientSession:
         self.is_closed = False
         """Nothing more is said or heard here."""
         self._reader = ReplyReader()
-        self._waiting: deque[tuple[Command, OutgoingTransaction | None, Answer]] = deque()
-        """Each with what its reply changes."""
+        self.unanswered: deque[tuple[Command, OutgoingTransaction | None, Answer]] = deque()
+        """The commands without a reply, the oldest first, each with what its reply changes; only to be looked at."""
         self._transaction: OutgoingTransaction | None = None
         self._mechanism: ClientMechanism | None = None
         self._initial: bytes | None = None
@@ -67,17 +67,12 @@ class ClientSession:
     @property
     def waiting(self) -> tuple[Command, ...]:
         """The commands without a reply, the oldest first."""
-        return tuple(command for command, _, _ in self._waiting)
+        return tuple(command for command, _, _ in self.unanswered)
 
     @property
     def awaited(self) -> Verb | None:
         """What the next reply answers."""
-        return self._waiting[0][0].verb if self._waiting else None
-
-    @property
-    def unanswered(self) -> int:
-        """How many commands have no reply."""
-        return len(self._waiting)
+        return self.unanswered[0][0].verb if self.unanswered else None
 
     @property
     def accepted(self) -> tuple[Recipient, ...]:
@@ -136,24 +131,30 @@ class ClientSession:
         code = reply.code
         if code == 421:  # RFC 5321 §3.8: at any time
             return Closing(reply, self._close())
+        if self.unanswered and not 300 <= code < 400:
+            return self._answers(reply)
         if not self._is_greeted:
             self._is_greeted = True
             self._is_refused = not 200 <= code < 300
             return Greeted(reply)
-        if not self._waiting:
+        if not self.unanswered:
             raise RemoteProtocolError(f"a reply to nothing: {reply}")
-        command, transaction, answered = self._waiting[0]
-        if 300 <= code < 400:
-            if command.verb is Verb.AUTH and code == 334:
-                return self._challenged(reply)
-            if command.verb is not Verb.DATA or code != 354:
-                raise RemoteProtocolError(f"{code} in answer to {command.verb}")
+        verb = self.unanswered[0][0].verb
+        if verb is Verb.AUTH and code == 334:
+            return self._challenged(reply)
+        if verb is not Verb.DATA or code != 354:
+            raise RemoteProtocolError(f"{code} in answer to {verb}")
+        return self._answers(reply)
+
+    def _answers(self, reply: Reply) -> Answered:
+        """The reply to the oldest command."""
+        command, transaction, answered = self.unanswered[0]
         if transaction is None:
-            self._waiting.popleft()
+            self.unanswered.popleft()
             answered(command, reply)
         else:
             answered(command, reply)
-            self._waiting.popleft()
+            self.unanswered.popleft()
             transaction.replies_waiting -= 1
             if not transaction.replies_waiting and transaction is self._transaction and transaction.is_over:
                 self._transaction = None
@@ -210,7 +211,7 @@ class ClientSession:
 
     def _close(self) -> tuple[Command, ...]:
         unanswered = self.waiting
-        self._waiting.clear()
+        self.unanswered.clear()
         self._transaction = self._mechanism = None
         self.is_closed = True
         return unanswered

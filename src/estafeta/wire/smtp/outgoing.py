@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from estafeta.mail.envelope import Body, ByMode, Recipient, Sender
 from estafeta.mail.reply import Reply
@@ -20,6 +20,9 @@ from estafeta.wire.smtp.extensions.deliver_by import least_time
 from estafeta.wire.smtp.replies import Capabilities
 from estafeta.wire.smtp.session import Fields
 
+# To reach for a member of an enum costs a call in Python 3.11.
+_BINARY: Final = Body.BINARY
+
 Write: TypeAlias = Callable[[Fields, bool], str | None]
 
 
@@ -29,7 +32,8 @@ class OutgoingTransaction:
 
     is_utf8: bool
     is_lmtp: bool
-    mail: Reply | None = None
+    is_refused: bool = False
+    """MAIL was."""
     accepted: list[Recipient] = field(default_factory=list)
     recipients_waiting: int = 0
     replies_waiting: int = 0
@@ -55,11 +59,6 @@ class OutgoingTransaction:
         return bool(self.recipients_waiting or self.deliverable)
 
     @property
-    def is_refused(self) -> bool:
-        """Whether MAIL was refused."""
-        return self.mail is not None and not self.mail.is_positive
-
-    @property
     def deliverable(self) -> list[Recipient]:
         """A recipient counts only in a transaction that was accepted."""
         return [] if self.is_refused else self.accepted
@@ -80,7 +79,7 @@ class OutgoingTransaction:
 
     def mail_answered(self, command: Command, reply: Reply) -> None:
         """To MAIL."""
-        self.mail = reply
+        self.is_refused = reply.code >= 400
 
     def rcpt_answered(self, command: Command, reply: Reply) -> None:
         """To RCPT."""
@@ -130,7 +129,7 @@ def mail_argument(sender: Sender, capabilities: Capabilities) -> tuple[str, bool
     is_foreign = path.address is not None and not path.address.is_ascii
     if is_foreign and "SMTPUTF8" not in keywords:
         raise ExtensionMissing("SMTPUTF8", f"the address {path}")
-    if sender.body is Body.BINARY and not capabilities.takes_binary:
+    if sender.body is _BINARY and not capabilities.takes_binary:
         raise ExtensionMissing("BINARYMIME", "the content of the message")
     if sender.requires_tls and "REQUIRETLS" not in keywords and not path.is_null:
         raise ExtensionMissing("REQUIRETLS", "the message")  # RFC 8689 §5: a notification is not lost for it
