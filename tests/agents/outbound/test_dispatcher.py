@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -282,6 +283,95 @@ def test_stopping_lets_attempts_end_and_gives_back_the_rest(play: Play) -> None:
         ]
 
     play(test)
+
+
+def takes_along(gate: Gate, told: list[Job | None]) -> Callable[[Job], Awaitable[Attempt]]:
+    """A host at which each attempt asks for the job that its courier carries next."""
+
+    async def does(job: Job) -> Attempt:
+        attempt = await gate(job)
+        assert job.take_next is not None
+        told.append(job.take_next())
+        assert job.take_next() is told[-1]
+        return attempt
+
+    return does
+
+
+def test_a_courier_carries_next_what_it_took_along(play: Play) -> None:
+    async def test(yard: Yard) -> None:
+        gate, told = Gate(), list[Job | None]()
+        yard.hosts.does["one.example"] = takes_along(gate, told)
+        async with yard.running(concurrency=1) as dispatcher:
+            for number in range(5):
+                await yard.accept(dispatcher, f"u{number}@one.example")
+            gate.event.set()
+            await yard.until_empty()
+        assert yard.hosts.taken_at("one.example") == [f"u{number}@one.example" for number in range(5)]
+        assert yard.hosts.tries_at("one.example") == 5
+        assert [str(each.recipients[0].forward_path) for each in told if each is not None] == [
+            f"u{number}@one.example" for number in range(1, 5)
+        ]
+
+    play(test)
+
+
+def test_nothing_is_taken_along_that_another_connection_could_have(play: Play) -> None:
+    async def test(yard: Yard) -> None:
+        gate, told = Gate(), list[Job | None]()
+        yard.hosts.does["one.example"] = takes_along(gate, told)
+        async with yard.running(first_concurrency=2) as dispatcher:
+            await yard.accept(dispatcher, "a@one.example")
+            await yard.accept(dispatcher, "b@one.example")
+            await yard.until(lambda: yard.hosts.running["one.example"] == 2)
+            gate.event.set()
+            await yard.until_empty()
+        assert told == [None, None]
+
+    play(test)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 10.0])
+def test_what_was_taken_along_is_kept_when_a_process_stops(play: Play, seconds: float) -> None:
+    async def test(yard: Yard) -> None:
+        dropped: list[bool] = []
+        stop = asyncio.Event()
+
+        async def does(job: Job) -> Attempt:
+            assert job.take_next is not None
+            following = job.take_next()
+            assert following is not None
+            stop.set()
+            if seconds:
+                await asyncio.sleep(0)
+            else:
+                following.begun = _Noted(dropped)
+                await asyncio.Event().wait()
+            return taken(job)
+
+        yard.hosts.does["one.example"] = does
+        for number in range(3):
+            await yard.commit(yard.recipients(f"u{number}@one.example"))
+        dispatcher = yard.dispatcher(concurrency=1)
+        await dispatcher.start()
+        await stop.wait()
+        await dispatcher.stop(seconds)
+        assert_empty(dispatcher)
+        left = await yard.queued()
+        assert [(each.holder, each.attempts) for each in left] == [(None, 0)] * (2 if seconds else 3)
+        assert dropped == ([] if seconds else [True])
+
+    play(test)
+
+
+class _Noted:
+    """The beginning of a job that notes when it is dropped."""
+
+    def __init__(self, dropped: list[bool]) -> None:
+        self._dropped = dropped
+
+    def drop(self) -> None:
+        self._dropped.append(True)
 
 
 def test_an_attempt_that_takes_too_long_when_stopping_is_cut_and_its_mail_kept(play: Play) -> None:

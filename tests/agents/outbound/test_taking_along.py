@@ -50,7 +50,7 @@ def line_up(street: Street, *names: str, **message: Any) -> list[Job]:
     """Jobs for these people, each taken along while the one before is carried."""
     jobs = [street.job(f"{name}@example.com", **message) for name in names]
     for job, following in pairwise(jobs):
-        job.take_next = lambda following=following: following  # type: ignore[misc]
+        job.take_next = lambda following=following: following
     for job in jobs:
         job.content = CONTENT.replace(b"hello", str(job.message.message_id).encode())
     return jobs

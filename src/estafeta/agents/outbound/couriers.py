@@ -133,6 +133,8 @@ class Couriers:
                     desk.lanes.let_go(job)
                 await desk.settler.room()
                 self._look_for_more(lane)
+                if hand.job is not None and hand.job.begun is None and desk.is_stopping:
+                    return
                 job, hand.job = hand.job, None
                 if job is None:
                     if self._is_wanted_elsewhere or desk.is_stopping:
