@@ -57,9 +57,16 @@ class IdSource:
     @staticmethod
     def text(number: int) -> str:
         """The id as 13 characters, lower case."""
-        # Two letters at a time: half the work.
-        pairs = [_PAIRS[number >> shift & 1023] for shift in range(50, -1, -10)]
-        return _ALPHABET[number >> 60] + "".join(pairs)
+        # Two letters at a time, and no loop: a quarter of the work.
+        return (
+            _ALPHABET[number >> 60]
+            + _PAIRS[number >> 50 & 1023]
+            + _PAIRS[number >> 40 & 1023]
+            + _PAIRS[number >> 30 & 1023]
+            + _PAIRS[number >> 20 & 1023]
+            + _PAIRS[number >> 10 & 1023]
+            + _PAIRS[number & 1023]
+        )
 
     @staticmethod
     def parse(text: str) -> int:

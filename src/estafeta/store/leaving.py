@@ -49,12 +49,12 @@ def leave(tx: Transaction, recipient_ids: Sequence[RecipientId], holder: HolderI
         for one in endings:
             left.append(one.recipient_id)
             waiting.update((one.recipient_id, one.message_id, one.content_id))
-            tx.later(_sql.end_recipient, {"recipient_id": one.recipient_id, "message_id": one.message_id})
+            tx.later(_sql.end_recipient, {"recipient_id": one.recipient_id})
         for one in finished.values():
-            tx.later(_sql.end_message, {"message_id": one.message_id, "content_id": one.content_id})
+            tx.later(_sql.end_message, {"message_id": one.message_id})
         for one in {one.content_id: one for one in finished.values()}.values():
             if one.envelopes == folding[one.content_id] and not one.copies:
-                tx.later(_sql.end_content, {"content_id": one.content_id, "size": one.size})
+                tx.later(_sql.end_content, {"content_id": one.content_id})
                 if one.file:
                     tx.remove_file(one.file)
     return left

@@ -42,6 +42,7 @@ _ROWS_WAITING = 1000
 """Rows that may wait before a change begins: some milliseconds, so that a group knows how long it has taken."""
 
 _VALUES = re.compile(r"\bVALUES (\([^()]*\))")
+_ONE_OF = re.compile(r"\bIN \(:(\w+)\)$")
 _PARAMETER = re.compile(r":(\w+)")
 
 
@@ -49,9 +50,13 @@ _PARAMETER = re.compile(r":(\w+)")
 def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tuple[object, ...]], dict[int, str]] | None:
     """How rows are put into one INSERT of many: the values of a row, and the text for a number of rows.
 
-    None for statements that are no INSERT of a row with several parameters.
+    The same for what is done to the rows of many ids, `... IN (:id)`, with nothing else to say of each. None for
+    statements that are neither.
     """
     found = _VALUES.search(statement.text)
+    one_of = _ONE_OF.search(statement.text) if found is None else None
+    if one_of is not None and _PARAMETER.findall(statement.text) == [one_of[1]]:
+        return _of_ids(statement.text[: one_of.start()], one_of[1])
     names = list(dict.fromkeys(_PARAMETER.findall(found[1]))) if found is not None else []
     if found is None or len(names) < 2:
         return None
@@ -67,6 +72,15 @@ def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tupl
         texts[count] = f"{before}VALUES {', '.join(map(numbered, range(count)))}{behind}"
         count //= 2
     return itemgetter(*names), texts
+
+
+def _of_ids(before: str, name: str) -> tuple[Callable[[Mapping[str, object]], tuple[object, ...]], dict[int, str]]:
+    texts = {}
+    count = _ROWS_TOGETHER
+    while count:
+        texts[count] = f"{before}IN ({', '.join(f'?{number}' for number in range(1, count + 1))})"
+        count //= 2
+    return lambda row: (row[name],), texts
 
 
 _FAULTS = (apsw.Error, UnicodeDecodeError)

@@ -129,8 +129,10 @@ class Relay:
             under_way = UnderWay(job, content, self._clock, is_tunnelled=self._tunnels(destination.name))
         has_asked_all = True
         for number, stop in enumerate(stops, 1):
+            kept = begun.connection if begun is not None else self._pool.take(stop.key)
+            begun = None
             try:
-                facts, heard = await self._visit(destination, stop, under_way, attempt.troubles, begun)
+                facts, heard = await self._visit(destination, stop, kept, under_way, attempt.troubles)
             except Unreachable as failure:
                 attempt.troubles.append(failure.trouble)
                 has_asked_all = False
@@ -157,15 +159,11 @@ class Relay:
         self,
         destination: Destination,
         stop: Stop,
+        kept: Connection | None,
         under_way: UnderWay,
         troubles: list[Trouble],
-        begun: _Begun | None,
     ) -> tuple[HostFacts, _Heard]:
-        """Offer the message at one stop, on a kept connection or a new one; raises Unreachable."""
-        if begun is not None and begun.connection.key == stop.key:
-            kept: Connection | None = begun.connection
-        else:
-            kept = self._pool.take(stop.key)
+        """Offer the message at one stop, on the kept connection or a new one; raises Unreachable."""
         if kept is not None and (heard := await self._send(kept, under_way, is_kept=True)) is not _Heard.STALE:
             return kept.facts, heard
         try:
@@ -292,7 +290,7 @@ class Relay:
 def _begun(job: Job, first: Stop) -> _Begun | None:
     """What was begun of a job, if it is at the stop that comes first now; otherwise that is dropped."""
     begun, job.begun = job.begun, None
-    if isinstance(begun, _Begun) and begun.connection.key == first.key:
+    if isinstance(begun, _Begun) and (begun.connection.key is first.key or begun.connection.key == first.key):
         return begun
     if begun is not None:
         begun.drop()

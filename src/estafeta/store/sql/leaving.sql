@@ -20,12 +20,12 @@ WHERE r.recipient_id IN (:ids) AND (r.holder_id = :holder OR :is_for_all = 1);
 
 -- name: end_recipient
 -- A recipient leaves; many of these are written as one statement.
-DELETE FROM queued_recipients WHERE (recipient_id, message_id) IN (VALUES (:recipient_id, :message_id));
+DELETE FROM queued_recipients WHERE recipient_id IN (:recipient_id);
 
 -- name: end_message
 -- An envelope leaves after its last recipient.
-DELETE FROM queued_messages WHERE (message_id, content_id) IN (VALUES (:message_id, :content_id));
+DELETE FROM queued_messages WHERE message_id IN (:message_id);
 
 -- name: end_content
 -- A content leaves after its last use.
-DELETE FROM contents WHERE (content_id, size) IN (VALUES (:content_id, :size));
+DELETE FROM contents WHERE content_id IN (:content_id);

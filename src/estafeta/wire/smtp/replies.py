@@ -64,24 +64,26 @@ class ReplyReader:
 
     def next_reply(self) -> Reply | None:
         """The next reply, None when it is not yet whole; raises RemoteProtocolError."""
+        octets, at = self._octets, self._at
+        end = octets.find(b"\n", at, at + MAX_LINE)
+        if end >= 0 and not self._lines:
+            reply = _single(octets[at:end])
+            if reply is not None:
+                self._at = end + 1
+                return reply
         while True:
-            octets, at = self._octets, self._at
-            end = octets.find(b"\n", at, at + MAX_LINE)
             if end < 0:
                 if len(octets) - at >= MAX_LINE:
                     raise RemoteProtocolError(f"reply line of more than {MAX_LINE} octets")
                 return None
             line = octets[at:end]
-            self._at = end + 1
-            if not self._lines:
-                reply = _single(line)
-                if reply is not None:
-                    return reply
+            self._at = at = end + 1
             if self._is_last(line):
                 lines, self._lines = self._lines, []
                 return _reply(lines)
             if len(self._lines) >= MAX_LINES:
                 raise RemoteProtocolError(f"reply of more than {MAX_LINES} lines")
+            end = octets.find(b"\n", at, at + MAX_LINE)
 
     def _is_last(self, octets: bytes) -> bool:
         line = _text(octets)
