@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: run test test-peers test-faults bench bench-relay bench-imap bench-guard standards fuzz lock clean
+.PHONY: run test test-peers test-faults bench bench-guard standards fuzz lock clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -25,14 +25,9 @@ test-faults: .venv/dev.stamp
 	ESTAFETA_FAULTS=full ESTAFETA_EVERY_OPERATION=1 $(BIN)/pytest -m 'peers or not peers' -s -o faulthandler_timeout=0 tests/faults \
 		tests/simulation/test_disk_store.py $(ARGS)
 
+# Beside other servers, as root, about an hour: docs/performance.md.
 bench: .venv/dev.stamp
-	$(BIN)/python -m bench.acceptance $(ARGS)
-
-bench-relay: .venv/dev.stamp
-	$(BIN)/python -m bench.relay $(ARGS)
-
-bench-imap: .venv/dev.stamp
-	$(BIN)/python -m bench.imap $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 # What a message costs in instructions, beside the figures in bench/guard.json; ARGS=--accept keeps the new ones.
 bench-guard: .venv/dev.stamp
@@ -77,4 +72,4 @@ lock: .venv/lock.stamp
 	@touch $@
 
 clean:
-	rm -rf .venv .fuzz estafeta-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .fuzz .bench estafeta-trial .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,91 @@
+"""All servers side by side, in one run.
+
+    make bench                                  (about an hour; ARGS="--full": all sizes and sessions)
+    make bench ARGS="--scenario relay --peers Estafeta,Postfix --sizes 1,100 --sessions 50 --rounds 5"
+    make bench ARGS="--continue --write"        (go on with a run that was broken off, and write the pages)
+
+Needs root, control groups, a C compiler, and Debian's packages postfix, dovecot-imapd, dovecot-pop3d, nodejs and npm;
+the other servers are unpacked below ESTAFETA_PEERS, or /var/cache/estafeta-peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bench.page import machine, tables, write
+from bench.peers import PEERS
+from bench.running import OutOfTime, Plan, Results, run
+from bench.scenarios import SCENARIOS
+from bench.scenarios.scenario import KIB, Matrix
+
+KEPT = Path(".bench") / "results.jsonl"
+
+
+def _list(text: str) -> list[str]:
+    return [each for each in text.split(",") if each]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(each) for each in _list(text)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="only these; default: all")
+    parser.add_argument("--sizes", type=_numbers, default=[], help="KiB of a message, as 1,10,100")
+    parser.add_argument("--sessions", type=_numbers, default=[], help="as 1,10,50")
+    parser.add_argument("--modes", type=_list, default=[], help="kept, each, or both")
+    parser.add_argument("--peers", type=_list, default=[], help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--messages", type=int, help="of each figure; of a mailbox that is read")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="begin nothing after so long")
+    parser.add_argument("--full", action="store_true", help="all sizes, sessions and modes")
+    parser.add_argument("--continue", dest="is_continued", action="store_true", help="keep what was measured before")
+    parser.add_argument("--results", type=Path, default=KEPT)
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md, its plots, and README.md")
+    return parser
+
+
+def main() -> int:
+    """Run, print the tables, and write them where that is asked."""
+    parser = _parser()
+    options = parser.parse_args()
+    if unknown := [each for each in options.peers if each not in PEERS]:
+        parser.error(f"no such server: {', '.join(unknown)}")
+    if unknown := [each for each in options.modes if each not in ("kept", "each")]:
+        parser.error(f"no such mode: {', '.join(unknown)}")
+    # What ends this ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    matrix = Matrix(
+        is_full=options.full,
+        sizes=tuple(each * KIB for each in options.sizes),
+        sessions=tuple(options.sessions),
+        modes=tuple(options.modes),
+        messages=options.messages,
+    )
+    scenarios = [SCENARIOS[name] for name in SCENARIOS if not options.scenario or name in options.scenario]
+    ends_at = time.monotonic() + options.budget * 60
+    results = Results(options.results, is_continued=options.is_continued)
+    status = 0
+    try:
+        run(Plan(scenarios, matrix, tuple(options.peers), options.rounds, ends_at), results)
+    except OutOfTime:
+        print("The time is over; --continue goes on.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Broken off; --continue goes on.", file=sys.stderr)
+        status = 130
+    print(f"{machine()}\n")
+    print("\n".join(tables(results.all)))
+    if options.write:
+        write(results.all, f"make bench ARGS={shlex.quote(shlex.join(sys.argv[1:]))}" if sys.argv[1:] else "make bench")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

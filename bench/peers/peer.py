@@ -1,0 +1,198 @@
+"""A server that is measured: what it can do, how it is put on this machine, how it is started for a purpose.
+
+Each has its limits raised to the same concurrency, and is else as it is shipped: above all its durability. Nothing of
+it is installed beside the system's; what must be unpacked is below `PLACE`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from bench.measuring import ControlGroup
+
+PLACE = Path(os.environ.get("ESTAFETA_PEERS", "/var/cache/estafeta-peers"))
+DOMAIN = "bench.test"
+RECIPIENT = f"foo@{DOMAIN}"
+USER, PASSWORD = RECIPIENT, "correct-horse-battery"
+MAILBOXES = 100
+MOST_SESSIONS = 1200
+"""For which all have room."""
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+ENVIRONMENT = {**os.environ, "PATH": PATH}
+
+
+class Purpose(StrEnum):
+    """What a server is started for."""
+
+    ACCEPT = "accept"
+    DELIVER = "deliver"
+    RELAY = "relay"
+    SUBMIT = "submit"
+    IMAP = "imap"
+    POP3 = "pop3"
+
+
+class LeftOut(Exception):
+    """Why a server cannot take part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a server is given: a folder of its own, its port, and where mail is sent on to."""
+
+    folder: Path
+    port: int
+    purpose: Purpose
+    sink: int = 0
+    certificate: Path | None = None
+    key: Path | None = None
+    settings: str = ""
+    """Further settings, of Estafeta alone."""
+
+
+@dataclass
+class Running:
+    """A server that runs."""
+
+    peer: Peer
+    ground: Ground
+    group: ControlGroup
+    delivered: Callable[[], int] | None = None
+    """Messages in mailboxes; None: they are there when they are accepted."""
+    recipient: str = RECIPIENT
+    closing: list[Callable[[], object]] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.ground.port
+
+    def end(self) -> None:
+        """Stop it and all that belongs to it."""
+        self.group.end()
+        for close in self.closing:
+            close()
+
+
+class Peer(ABC):
+    """One kind of server."""
+
+    name: str
+    is_durable = True
+    """Whether its 250 is given after a sync."""
+    cannot: ClassVar[Mapping[Purpose, str]] = {}
+    """Purposes for which it is left out, and why."""
+
+    def prepare(self) -> None:  # noqa: B027 - what is there already needs nothing
+        """Put it on this machine; raises LeftOut."""
+
+    @abstractmethod
+    def start(self, ground: Ground) -> Running:
+        """Start it and wait for its greeting; raises LeftOut."""
+
+    def launch(
+        self,
+        ground: Ground,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        greeting: bytes = b"220",
+    ) -> Running:
+        """Start a command in a control group of its own."""
+        group = ControlGroup(f"{self.name.lower()}_{ground.purpose}")
+        log = (ground.folder / "output").open("ab")
+        process = subprocess.Popen(
+            command,
+            preexec_fn=group.enter,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**ENVIRONMENT, **(environment or {})},
+        )
+        running = Running(self, ground, group, closing=[process.wait, log.close])
+        try:
+            wait_for(ground.port, greeting, self.name)
+        except BaseException:
+            running.end()
+            raise
+        return running
+
+
+def wait_for(port: int, greeting: bytes, name: str, seconds: float = 30) -> None:
+    """Wait until a port greets; raises LeftOut."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 5) as connection:
+                if connection.recv(len(greeting)) == greeting:
+                    connection.sendall(b"QUIT\r\n")
+                    connection.recv(1000)
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise LeftOut(f"{name} does not answer on port {port}")
+
+
+def unpacked(package: str) -> Path:
+    """The folder with the files of one of Debian's packages; raises LeftOut."""
+    folder = PLACE / package
+    if folder.is_dir():
+        return folder
+    part = PLACE / f".{package}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    run(["apt-get", "download", "-q", "-q", "-o", "APT::Sandbox::User=root", package], part)
+    for archive in part.glob("*.deb"):
+        run(["dpkg", "-x", str(archive), str(part)], part)
+        archive.unlink()
+    part.rename(folder)
+    return folder
+
+
+def run(command: list[str], folder: Path) -> None:
+    """Run a step of the setup; raises LeftOut."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+    if done.returncode != 0:
+        raise LeftOut(f"{' '.join(command[:3])} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program; raises LeftOut."""
+    found = shutil.which(name, path=PATH)
+    if found is None:
+        raise LeftOut(f"Debian's package {package} is not installed")
+    return found
+
+
+def folder_of(parent: Path, name: str, owner: str | None = None, group: str | None = None) -> Path:
+    """Make a folder that everybody can pass."""
+    folder = parent / name
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    if owner is not None:
+        shutil.chown(folder, owner, group)
+    return folder
+
+
+def files_below(folder: Path) -> Callable[[], int]:
+    """Counts messages in Maildirs."""
+
+    def count() -> int:
+        total = 0
+        for new in folder.glob("**/new"):
+            with os.scandir(new) as entries:
+                total += sum(1 for _ in entries)
+        return total
+
+    return count

@@ -1,0 +1,90 @@
+"""What is measured: a scenario has cases, and gives figures for each case and server."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.loads.source import Mode
+from bench.peers.peer import Purpose, Running
+
+KIB = 1024
+SIZES = (1 * KIB, 10 * KIB, 100 * KIB, 5 * KIB * KIB)
+SESSIONS = (1, 10, 50, 200, 1000)
+
+Figures = Mapping[str, float]
+"""By name: `rate` in messages a second or `ms`; `cpu_us` of a message; `peak_mib`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What the command line asks for; None and empty: as the scenario has it."""
+
+    is_full: bool = False
+    sizes: tuple[int, ...] = ()
+    sessions: tuple[int, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of a table."""
+
+    title: str
+    size: int = KIB
+    sessions: int = 50
+    mode: Mode = "kept"
+    number: int = 0
+    """What grows, where something does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surrounding:
+    """What a scenario may use beside the server."""
+
+    folder: Path
+    certificate: Path
+    key: Path
+    sink: int
+    """A port for the next host."""
+
+
+class Scenario(ABC):
+    """See the module."""
+
+    name: str
+    title: str
+    purpose: Purpose
+    explanation: str
+    figure = "rate"
+    """The one that is compared."""
+    peers: tuple[str, ...] = ("Estafeta", "Postfix", "Exim", "OpenSMTPD", "Haraka", "aiosmtpd")
+    needs_next_host = False
+    needs_tls = False
+
+    @abstractmethod
+    def cases(self, matrix: Matrix) -> Sequence[Case]:
+        """The lines."""
+
+    @abstractmethod
+    def measure(self, case: Case, running: Running, matrix: Matrix) -> Figures:
+        """Once. Raises LoadFailed, OSError."""
+
+    def begin(self, running: Running, matrix: Matrix) -> None:  # noqa: B027 - most need nothing
+        """After a server was started for a round."""
+
+
+def size_title(size: int) -> str:
+    """As people say it."""
+    return f"{size // KIB} KiB" if size < KIB * KIB else f"{size // KIB // KIB} MiB"
+
+
+def messages_for(case: Case, matrix: Matrix) -> int:
+    """Enough for a figure, few enough for a run of an hour."""
+    if matrix.messages is not None:
+        return matrix.messages
+    most = {1: 400, 10: 1500}.get(case.sessions, 3000)
+    return max(10, min(most, 150 * KIB * KIB // case.size))
