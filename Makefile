@@ -48,6 +48,8 @@ lock: .venv/lock.stamp
 		--no-emit-options --no-emit-trusted-host --extra dev -o requirements-dev.lock pyproject.toml
 	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
 		--no-emit-options --no-emit-trusted-host -o requirements-fuzz.lock requirements-fuzz.in
+	$(BIN)/pip-compile -q --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-find-links \
+		--no-emit-options --no-emit-trusted-host -o requirements-bench.lock requirements-bench.in
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Estafeta needs Python 3.11 or later; this is " + sys.version) if sys.version_info < (3, 11) else 0'

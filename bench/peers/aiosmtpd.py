@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import ClassVar
 
 from bench.peers.peer import PASSWORD, PLACE, USER, Ground, Peer, Purpose, Running, folder_of, run
 
+LOCK = Path(__file__).parents[2] / "requirements-bench.lock"
 HANDLER = """\
 import asyncio, itertools, os, ssl, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -57,10 +59,10 @@ class Aiosmtpd(Peer):
     def prepare(self) -> None:
         """Install it."""
         self._python = PLACE / "aiosmtpd" / "bin" / "python"
-        if not self._python.exists():
+        if not any((PLACE / "aiosmtpd").glob("lib/*/site-packages/aiosmtpd")):
             PLACE.mkdir(parents=True, exist_ok=True)
             run([sys.executable, "-m", "venv", str(PLACE / "aiosmtpd")], PLACE)
-            run([str(self._python), "-m", "pip", "install", "-q", "aiosmtpd==1.4.6"], PLACE)
+            run([str(self._python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(LOCK)], PLACE)
 
     def start(self, ground: Ground) -> Running:
         """A file for each message, each with a sync of its own, in sixteen threads."""

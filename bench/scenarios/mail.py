@@ -160,6 +160,10 @@ class Submit(Accept):
     needs_tls = True
     short = ((KIB, 10), (KIB, 50))
 
+    def begin(self, running: Running, matrix: Matrix) -> None:
+        """The first login proves the password, which takes long on purpose."""
+        self.load(Case("", sessions=1), running, 1)
+
     def load(self, case: Case, running: Running, messages: int) -> None:
         """By the submitter."""
         figures = [running.port, min(case.sessions, messages), messages, case.size, case.mode]
