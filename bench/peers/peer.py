@@ -109,7 +109,7 @@ class Peer(ABC):
         greeting: bytes = b"220",
     ) -> Running:
         """Start a command in a control group of its own."""
-        group = ControlGroup(f"{self.name.lower()}_{ground.purpose}")
+        group = ControlGroup(f"{self.name.lower()}_{ground.port}")
         log = (ground.folder / "output").open("ab")
         process = subprocess.Popen(
             command,
