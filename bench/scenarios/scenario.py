@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.loads.source import Mode
 from bench.peers.peer import Purpose, Running
@@ -39,17 +38,6 @@ class Case:
     mode: Mode = "kept"
     number: int = 0
     """What grows, where something does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surrounding:
-    """What a scenario may use beside the server."""
-
-    folder: Path
-    certificate: Path
-    key: Path
-    sink: int
-    """A port for the next host."""
 
 
 class Scenario(ABC):
