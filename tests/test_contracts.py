@@ -144,5 +144,5 @@ def test_the_locks_have_what_the_project_needs(lock: str, wanted: list[str]) -> 
 
 
 def test_every_lock_is_looked_at() -> None:
-    parts = ("", "-dev", "-build", "-fuzz")
+    parts = ("", "-bench", "-dev", "-build", "-fuzz")
     assert {lock.name for lock in LOCKS} == {f"requirements{part}.lock" for part in parts}
