@@ -58,12 +58,12 @@ def table(results: Sequence[Result], durable: Sequence[str]) -> list[str]:
     if OURS in ceiling and CEILING in ceiling:
         part = ceiling[OURS].median / ceiling[CEILING].median
         lines.append(f"| accept: {CEILING_CASE} | {part:.0%} | {CEILING_AIM:.0%} | | | {CEILING}, the ceiling |")
-    lines += ["", "| Estafeta | | aim |", "|---|---:|---:|"]
+    limits = []
     for scenario, case, figure, most, unit in LIMITS:
         found = summaries(results, scenario, figure).get(case, {}).get(OURS)
         if found is not None:
-            lines.append(f"| {scenario}: {case} | {found.median:,.1f} {unit} | {most:,g} {unit} |")
-    return lines
+            limits.append(f"| {scenario}: {case} | {found.median:,.1f} {unit} | {most:,g} {unit} |")
+    return [*lines, "", "| Estafeta | | aim |", "|---|---:|---:|", *limits] if limits else lines
 
 
 def _ratio(results: Sequence[Result], aim: Aim, figure: str, durable: Sequence[str]) -> tuple[float, str] | None:
