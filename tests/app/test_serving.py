@@ -38,9 +38,8 @@ def test_a_port_that_a_dying_process_still_has_is_waited_for(tmp_path: Path) -> 
 def test_a_port_that_stays_taken_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         resources = _Resources(is_first=True)
-        resources._patient_until = 0.0
         with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ListenFailed) as told:
-            await resources.begin(settings_of(tmp_path, other.getsockname()[1]))
+            await resources.begin(settings_of(tmp_path, other.getsockname()[1]), patience=0.0)
         assert told.value.error.errno == errno.EADDRINUSE
         resources.close()
 

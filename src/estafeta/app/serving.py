@@ -79,16 +79,19 @@ class _Resources:
         self.sockets.inherit(os.environ, os.getpid())
         self.key = HeldKey.inherited()
         self._is_first = is_first
-        self._patient_until = time.monotonic() + _PORTS_FREE_AFTER
 
-    async def begin(self, settings: Settings) -> None:
-        """Sockets for all listeners of all processes, while this one may bind them. Raises ListenFailed."""
+    async def begin(self, settings: Settings, *, patience: float = _PORTS_FREE_AFTER) -> None:
+        """Sockets for all listeners of all processes, while this one may bind them. Raises ListenFailed.
+
+        A port that is in use is tried again for so many seconds.
+        """
+        ends_at = time.monotonic() + patience
         while True:
             try:
                 await self.fit(settings)
             except ListenFailed as failed:
                 # Workers of a server that was killed have its ports until they notice.
-                if failed.error.errno != errno.EADDRINUSE or time.monotonic() > self._patient_until:
+                if failed.error.errno != errno.EADDRINUSE or time.monotonic() > ends_at:
                     raise
                 await asyncio.sleep(0.05)
             else:

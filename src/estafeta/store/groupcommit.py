@@ -74,11 +74,8 @@ class GroupCommit:
         try:
             self._engine.begin()
         except Exception as error:
-            group = list(self._waiting)
-            self._waiting.clear()
-            _fail(group, error)
             self.tally.fail(str(error))
-            return group
+            return self.give_up(error)
         group = []
         try:
             if not (self._run_changes(group) and self._engine.settle()):
@@ -95,11 +92,11 @@ class GroupCommit:
             self.tally.succeed(self._monotonic(), len(group))
         return group
 
-    def give_up(self) -> list[Submission]:
+    def give_up(self, error: Exception) -> list[Submission]:
         """Fail all that waits; gives it."""
         group = list(self._waiting)
         self._waiting.clear()
-        _fail(group, StoreClosed("the store's writer has failed"))
+        _fail(group, error)
         return group
 
     def _run_changes(self, group: list[Submission]) -> bool:
@@ -209,7 +206,7 @@ class ThreadDriver:
         self._commit.tally.is_dead = True
         while self._inbox:
             self._commit.submit(self._inbox.popleft())
-        resolve(self._commit.give_up())
+        resolve(self._commit.give_up(StoreClosed("the store's writer has failed")))
 
     def _run_groups(self) -> None:
         commit, inbox = self._commit, self._inbox
