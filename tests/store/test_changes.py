@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -241,3 +242,20 @@ def test_without_room_for_a_socket_this_process_still_hears_itself(tmp_path: Pat
     with contextlib.suppress(OSError):
         (tmp_path / ("x" * 120)).mkdir()
     asyncio.run(main())
+
+
+def test_who_could_not_be_rung_is_told_later_that_all_may_have_changed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        ours, theirs = Changes(tmp_path, "1"), Changes(tmp_path, "2")
+        async with watching(theirs, 7) as watcher:
+            ours.tell([1])  # it has looked for the others
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                ours.tell([7])
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            ours.tell([1])
+            assert await watcher.next() == 7
+
+    asyncio.run(scenario())

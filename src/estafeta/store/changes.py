@@ -44,6 +44,8 @@ class Changes:
         self._bell: Bell | None = None
         self._others: list[Path] = []
         self._others_at = -1
+        self._has_missed = False
+        """Others were not told of a change."""
 
     def watch(self, watched_id: int, callback: Callback) -> Callable[[], None]:
         """Have the callback called in this event loop after each change of the id; gives what ends that.
@@ -77,7 +79,8 @@ class Changes:
     def tell(self, ids: Iterable[int]) -> None:
         """These have changed: call who watches here, and ring the others. Called by the writer's thread.
 
-        Never raises, for the change is durable: a process that cannot be rung now hears of it with the next.
+        Never raises, for the change is durable: who cannot be rung now is told with the next one that all may have
+        changed.
         """
         told = frozenset(ids)
         if told:
@@ -114,14 +117,21 @@ class Changes:
         if not others:
             return
         text = " ".join(map(str, ids)).encode()
-        if len(text) > MAX_RING:
+        if self._has_missed or len(text) > MAX_RING:
             text = _EVERYTHING_SAID.encode()
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ringer:
+        try:
+            ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        except OSError:  # too many open files
+            self._has_missed = True
+            return
+        self._has_missed = False
+        with ringer:
             for path in others:
                 try:
                     ringer.sendto(text, str(path))
                 except ConnectionRefusedError:
-                    path.unlink(missing_ok=True)  # of a process that died
+                    with suppress(OSError):
+                        path.unlink()  # of a process that died
                 except OSError:  # full, which its hearer notices; or gone meanwhile
                     continue
 
@@ -136,5 +146,5 @@ class Changes:
                 is_settled = time.time_ns() - changed_at > _SETTLED_AFTER
                 self._others_at = changed_at if is_settled else -1
         except OSError:
-            self._others, self._others_at = [], -1
+            self._others, self._others_at, self._has_missed = [], -1, True
         return self._others

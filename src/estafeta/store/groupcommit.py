@@ -76,7 +76,7 @@ class GroupCommit:
         except Exception as error:
             self.tally.fail(str(error))
             return self.give_up(error)
-        group = []
+        group: list[Submission] = []
         try:
             if not (self._run_changes(group) and self._engine.settle()):
                 self._engine.restart()
