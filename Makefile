@@ -25,7 +25,7 @@ test-faults: .venv/dev.stamp
 	ESTAFETA_FAULTS=full ESTAFETA_EVERY_OPERATION=1 $(BIN)/pytest -m 'peers or not peers' -s -o faulthandler_timeout=0 tests/faults \
 		tests/simulation/test_disk_store.py $(ARGS)
 
-# Beside other servers, as root, about an hour: docs/performance.md.
+# Beside other servers, as root: docs/performance.md.
 bench: .venv/dev.stamp
 	$(BIN)/python -m bench $(ARGS)
 

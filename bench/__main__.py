@@ -1,6 +1,6 @@
 """All servers side by side, in one run.
 
-    make bench                                  (about an hour; ARGS="--full": all sizes and sessions)
+    make bench                                  (ARGS="--full": all sizes and sessions; "--budget 60": an hour)
     make bench ARGS="--scenario relay --peers Estafeta,Postfix --sizes 1,100 --sessions 50 --rounds 5"
     make bench ARGS="--continue --write"        (go on with a run that was broken off, and write the pages)
 
