@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from estafeta.mail.address import NULL_REVERSE_PATH, Address, ReversePath
 from estafeta.mail.header import authors, field, fields, header_facts, header_size
-from estafeta.mail.trace import date_time, protocol_word, received, return_path
+from estafeta.mail.trace import Hop, date_time, protocol_word, return_path
 
 MESSAGE = (
     b"Received: from a\r\n\tby b; Mon, 1 Jan 2024 00:00:00 +0000\r\n"
@@ -119,10 +119,8 @@ def test_the_protocol_word_is_that_of_rfc_3848_and_6531(flags: dict[str, bool], 
 @pytest.mark.rfc("5321 §4.4", "Received stays one field, whatever the client calls itself.")
 @given(st.text(max_size=300), st.one_of(st.none(), st.text(max_size=50)))
 def test_a_received_field_is_one_field_whatever_the_client_calls_itself(hello: str, tls: str | None) -> None:
-    octets = received(
-        hello=hello, peer_ip="2001:db8::1", tls=tls, host="mx.example.org", word="ESMTPS", queue_id="0abc",
-        recipient="ana@example.org", at=0.0,
-    )  # fmt: skip
+    hop = Hop.of(hello=hello, peer_ip="2001:db8::1", tls=tls, host="mx.example.org", word="ESMTPS")
+    octets = hop.received("0abc", "ana@example.org", 0.0)
     message = message_from_bytes(octets + b"\r\nbody")
     assert message.keys() == ["Received"]
     assert str(message["Received"]).endswith("Thu, 1 Jan 1970 00:00:00 +0000")

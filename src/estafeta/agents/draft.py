@@ -119,7 +119,7 @@ class IncomingContent:
             return
         elif self.facts is not None:
             self._keep(octets)
-        elif not self._held and b"\r\n\r\n" in octets:
+        elif not self._held and octets.find(b"\r\n\r\n") >= 0:
             self._header_is_whole(octets)
         else:
             seen = max(0, len(self._held) - 3)

@@ -108,32 +108,45 @@ class Addressing:
         self._at = Instant(at)
         self._deliveries: dict[int, Delivery] = {}
         self._queued: dict[tuple[str, str], QueuedRecipient] = {}
-        self._base = QueuedMessage(
-            message_id=message_id,
-            content_id=ContentId(message_id),
+        self._message_id = message_id
+        self._account = account
+        self._size = size
+        self._said_at = at if said_at is None else said_at
+        self._priority = priority
+        self._released = released
+        self._made: QueuedMessage | None = None
+        self._is_held = released is None and sender.hold is not None and self._base.begins_at > self._at
+        self._others: dict[object, QueuedMessage] = {}
+
+    @property
+    def _base(self) -> QueuedMessage:
+        """The envelope that came; made when it is asked for, as what goes into mailboxes here needs none."""
+        base = self._made
+        if base is None:
+            base = self._made = self._make_base()
+        return base
+
+    def _make_base(self) -> QueuedMessage:
+        sender = self._sender
+        if self._released is not None:
+            return replace(self._released, release_at=self._at)
+        return QueuedMessage(
+            message_id=self._message_id,
+            content_id=ContentId(self._message_id),
             reverse_path=sender.reverse_path,
             accepted_at=self._at,
-            size=size,
-            account=None if account is None else str(account),
+            size=self._size,
+            account=None if self._account is None else str(self._account),
             smtputf8=sender.smtputf8,
             body=sender.body.value if sender.body else None,
             envid=sender.envid,
             ret=sender.ret,
             requires_tls=sender.requires_tls,
-            priority=priority,
+            priority=self._priority,
+            deliver_by=deadline(sender, self._said_at),
+            hold=hold_request(sender),
+            release_at=released_at(sender, self._said_at),
         )
-        if released is not None:
-            self._base = replace(released, release_at=self._at)
-        elif sender.deliver_by is not None or sender.hold is not None:
-            when = at if said_at is None else said_at
-            self._base = replace(
-                self._base,
-                deliver_by=deadline(sender, when),
-                hold=hold_request(sender),
-                release_at=released_at(sender, when),
-            )
-        self._is_held = self._base.release_at is not None and self._base.release_at > self._at
-        self._others: dict[object, QueuedMessage] = {}
 
     def add(self, recipient: Recipient, route: Route) -> None:
         """The ends of one recipient; of a message that is held they are found when it is released."""

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from estafeta.agents.session import Session
 
 
+# What is asked of each message is found once: a member of an enum costs 0.1 us where its class is asked for it.
+_LMTP, _SUBMITTING = Role.LMTP, (Role.SUBMISSION, Role.ODMR)
+_MAIL, _SEND = Opening.MAIL, Opening.SEND
+
 DNS_AFTER = 3.0
 """Seconds that a client waits at RCPT for what the DNS says of a domain."""
 
@@ -46,7 +50,7 @@ async def on_mail(session: Session, event: events.Mail) -> None:
     if refusal is None and event.sender.solicit:
         kind = unwanted(session.environment.settings, event.sender.solicit)
         refusal = None if kind is None else (UNWANTED, Reason.SOLICITATION)
-    if refusal is None and event.sender.opening is not Opening.MAIL:
+    if refusal is None and event.sender.opening is not _MAIL:
         refusal = refused_opening(session.peer, event.sender)
     now = session.environment.clock()
     if refusal is None and event.sender.hold is not None:
@@ -83,9 +87,9 @@ def _mail_refusal(session: Session) -> tuple[Reply, Reason] | None:
         return connections.CLOSING, Reason.CLOSING
     if session.transactions >= session.environment.limits.transactions:
         return senders.TOO_MANY_MESSAGES, Reason.TOO_MANY
-    if role is Role.LMTP and not (session.peer.is_trusted or session.stream.peer.is_loopback):
+    if role is _LMTP and not (session.peer.is_trusted or session.stream.peer.is_loopback):
         return senders.NOT_LOCAL_CLIENT, Reason.NOT_LOCAL_CLIENT
-    if role in (Role.SUBMISSION, Role.ODMR) and not session.peer.is_trusted:
+    if role in _SUBMITTING and not session.peer.is_trusted:
         if settings.require_tls_for_submission and not session.engine.is_secure:
             return senders.TLS_NEEDED, Reason.TLS_NEEDED
         if session.peer.account is None:
@@ -117,7 +121,7 @@ async def on_rcpt(session: Session, event: events.Rcpt) -> None:
             _refuse_recipient(session, draft, path, recipients.TRY_LATER, Reason.STORE_FAILED, str(error))
             return
     refusal = _route_refusal(session, route)
-    if refusal is None and draft.sender.opening is Opening.SEND:
+    if refusal is None and draft.sender.opening is _SEND:
         refusal = await refused_recipient(session.peer, route)
     elif refusal is None and isinstance(route, ToMailbox) and route.has_quota:
         refusal = await _quota_refusal(session, draft, route)
@@ -236,7 +240,7 @@ async def on_end_of_data(session: Session, event: events.EndOfData) -> None:
     if outcome.is_accepted:
         session.accepted += 1
         session.draft = None
-    if session.listener.role is Role.LMTP:
+    if session.listener.role is _LMTP:
         full = draft.full_paths
         paths = [recipient.forward_path for recipient in session.engine.recipients]
         no_room_left = no_room(session.environment.settings)

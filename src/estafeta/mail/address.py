@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import field
 from functools import lru_cache
 
 import idna
@@ -49,6 +50,8 @@ class Address:
 
     local_part: str
     domain: str
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)
+    """What `str` gave: a message says its addresses half a dozen times."""
 
     @staticmethod
     def parse(text: str) -> Address:
@@ -66,8 +69,12 @@ class Address:
         return self.domain.startswith("[")
 
     def __str__(self) -> str:
-        local = quote_local_part(self.local_part)
-        return f"{local}@{self.domain}" if self.domain else local
+        text = self._text
+        if text is None:
+            local = quote_local_part(self.local_part)
+            text = f"{local}@{self.domain}" if self.domain else local
+            object.__setattr__(self, "_text", text)
+        return text
 
 
 @value

@@ -65,8 +65,10 @@ def header_facts(content: bytes) -> HeaderFacts:
     size = header_size(content)
     # The names in lower case, each behind the end of a line; obsolete syntax lets blanks stand before the colon.
     header = b"\r\n" + content[:size].lower()
-    hops = header.count(b"\r\nreceived:") + header.count(b"\r\nreceived ") + header.count(b"\r\nreceived\t")
-    has_date = b"\r\ndate:" in header or b"\r\ndate " in header or b"\r\ndate\t" in header
+    hops = header.count(b"\r\nreceived:")
+    if header.count(b"\r\nreceived") > hops:
+        hops += header.count(b"\r\nreceived ") + header.count(b"\r\nreceived\t")
+    has_date = header.find(b"\r\ndate:") >= 0 or header.find(b"\r\ndate ") >= 0 or header.find(b"\r\ndate\t") >= 0
     message_id: str | None = None
     at = header.find(b"\r\nmessage-id")
     if at >= 0:

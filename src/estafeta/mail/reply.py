@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from functools import lru_cache
 from typing import NamedTuple
 
 from estafeta.mail.value import value
@@ -26,6 +27,12 @@ class EnhancedStatusCode(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.klass}.{self.subject}.{self.detail}"
+
+
+@lru_cache(maxsize=512)
+def _head(code: int, status: EnhancedStatusCode | None) -> str:
+    """What stands before the text of a reply's last line."""
+    return f"{code} " if status is None else f"{code} {status} "
 
 
 @value
@@ -71,10 +78,12 @@ class Reply:
         """The reply as octets, with CRLF; each line carries the status code (RFC 2034 §4)."""
         if self._octets is not None and (with_status or self.status is None):
             return self._octets
-        status = f"{self.status} " if self.status is not None and with_status else ""
-        lines = [f"{self.code}-{status}{line}\r\n" for line in self.lines[:-1]]
-        text = f"{self.code} {status}{self.lines[-1]}\r\n"
-        octets = "".join([*lines, text]).encode("utf-8", "replace")
+        head = _head(self.code, self.status if with_status else None)
+        text = f"{head}{self.lines[-1]}\r\n"
+        if len(self.lines) > 1:
+            continued = f"{head[:3]}-{head[4:]}"
+            text = "".join([*(f"{continued}{line}\r\n" for line in self.lines[:-1]), text])
+        octets = text.encode("utf-8", "replace")
         if with_status or self.status is None:
             object.__setattr__(self, "_octets", octets)
         return octets

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from estafeta.mail.address import ReversePath
+from estafeta.mail.value import value
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -39,39 +40,46 @@ def _word(text: str) -> str:
     return "".join(letter if letter.isprintable() and letter not in "()<>\\;" else "?" for letter in text[:255])
 
 
-# Not done of RFC 5321 §4.4: the client's address is not looked up for a name, its literal stands alone.
-def received(
-    *,
-    hello: str,
-    peer_ip: str,
-    tls: str | None,
-    host: str,
-    word: str,
-    queue_id: str,
-    recipient: str | None,
-    at: float,
-    priority: int | None = None,
-    peer_name: str | None = None,
-    forwarded: str | None = None,
-) -> bytes:
-    """A Received field with CRLF. `tls` is a comment such as `TLSv1.3 TLS_AES_256_GCM_SHA384`.
+@value
+class Hop:
+    """What Received fields say of a session, and so the same for all of its messages (RFC 5321 §4.4)."""
 
-    `recipient` is named only where there is one alone, so that blind copies stay blind (RFC 5321 §7.6). `priority` is
-    what MAIL said with MT-PRIORITY (RFC 6710 §7). `peer_name` is the client's name as a proxy has found it, `forwarded`
-    a comment on where a filter had the message from.
-    """
-    literal = f"IPv6:{peer_ip}" if ":" in peer_ip else peer_ip
-    name = f"{_word(peer_name)} " if peer_name else ""
-    lines = [f"Received: from {_word(hello)} ({name}[{literal}])", f"\tby {host} with {word} id {queue_id}"]
-    if tls:
-        lines[1] += f" ({_word(tls)})"
-    if forwarded:
-        lines.append(f"\t({_word(forwarded)})")
-    if recipient is not None:
-        lines.append(f"\tfor <{recipient}>")
-    if priority is not None:
-        lines.append(f"\tPRIORITY {priority}")  # RFC 6710 §4.1 (2)
-    return ("\r\n".join(lines) + f"; {date_time(at)}\r\n").encode()
+    before: str
+    """The field up to the queue id."""
+    behind: str
+    """A comment on TLS, or nothing."""
+
+    # Not done of RFC 5321 §4.4: the client's address is not looked up for a name, its literal stands alone.
+    @staticmethod
+    def of(*, hello: str, peer_ip: str, tls: str | None, host: str, word: str, peer_name: str | None = None) -> Hop:
+        """`tls` is a comment such as `TLSv1.3 TLS_AES_256_GCM_SHA384`, `peer_name` the client's name by a proxy."""
+        literal = f"IPv6:{peer_ip}" if ":" in peer_ip else peer_ip
+        name = f"{_word(peer_name)} " if peer_name else ""
+        before = f"Received: from {_word(hello)} ({name}[{literal}])\r\n\tby {host} with {word} id "
+        return Hop(before, f" ({_word(tls)})" if tls else "")
+
+    def received(
+        self,
+        queue_id: str,
+        recipient: str | None,
+        at: float,
+        *,
+        priority: int | None = None,
+        forwarded: str | None = None,
+    ) -> bytes:
+        """A Received field with CRLF.
+
+        `recipient` is named only where there is one alone, so that blind copies stay blind (RFC 5321 §7.6). `priority`
+        is what MAIL said with MT-PRIORITY (RFC 6710 §7), `forwarded` a comment on where a filter had the message from.
+        """
+        text = f"{self.before}{queue_id}{self.behind}"
+        if forwarded:
+            text += f"\r\n\t({_word(forwarded)})"
+        if recipient is not None:
+            text += f"\r\n\tfor <{recipient}>"
+        if priority is not None:
+            text += f"\r\n\tPRIORITY {priority}"  # RFC 6710 §4.1 (2)
+        return f"{text}; {date_time(at)}\r\n".encode()
 
 
 # Departs from RFC 5321 §4.4: a Return-Path that the message came with stays, below this one.

@@ -7,7 +7,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from estafeta.mail.envelope import Recipient, Sender
-from estafeta.mail.trace import received, return_path
+from estafeta.mail.trace import Hop, return_path
 from estafeta.server.session import SessionFacts
 
 
@@ -46,14 +46,12 @@ class Message:
     def trace(self) -> bytes:
         """The Return-Path and Received fields that belong before the content where it is kept (RFC 5321 §4.4)."""
         tls = self.session.tls
-        field_received = received(
+        hop = Hop.of(
             hello=self.session.hello or "unknown",
             peer_ip=self.session.peer.ip,
             tls=None if tls is None else f"{tls.version} {tls.cipher}",
             host=self.hostname,
             word=self.session.protocol,
-            queue_id=self.id,
-            recipient=self.forward_paths[0] if len(self.recipients) == 1 else None,
-            at=self.received_at,
         )
-        return return_path(self.sender.reverse_path) + field_received
+        recipient = self.forward_paths[0] if len(self.recipients) == 1 else None
+        return return_path(self.sender.reverse_path) + hop.received(self.id, recipient, self.received_at)

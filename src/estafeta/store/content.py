@@ -211,7 +211,7 @@ class Spool:
         """
         if self._content is None:
             if self._file is None:
-                self._content = Content(size=self.size, octets=b"".join(self._chunks), digest=self._digest.digest())
+                self._content = Content(self.size, b"".join(self._chunks), None, self._digest.digest())
             else:
                 self._content = await asyncio.to_thread(self._finish_file)
         return self._content

@@ -9,7 +9,7 @@ from estafeta.agents.outbound.gateways.placeholders import UnfitAddress, expand_
 from estafeta.mail.address import Address, AddressError, ReversePath, parse_domain
 from estafeta.mail.header import fields
 from estafeta.mail.lists import Listed, is_from_list, list_fields
-from estafeta.mail.trace import received, return_path
+from estafeta.mail.trace import Hop, return_path
 from estafeta.mail.xtext import from_unitext, from_xtext, to_unitext, to_xtext
 from estafeta.routing.srs import Srs, SrsFault, is_rewritten
 
@@ -73,9 +73,8 @@ def check_places(address: Address) -> None:
         str(address).lower() == "another@example.org"
     )
     path = return_path(ReversePath(address))
-    trace = received(
-        hello="x", peer_ip="::1", tls=None, host="mx", word="SMTP", queue_id="1", recipient=str(address), at=0
-    )
+    hop = Hop.of(hello="x", peer_ip="::1", tls=None, host="mx", word="SMTP")
+    trace = hop.received("1", str(address), 0)
     assert len(fields(path + trace + b"\r\n")) == 2 and len((path + trace).decode().splitlines()) == 4
     try:
         expanded = expand_path("/srv/{domain}/{user}/{local}/{address}", address, "+")

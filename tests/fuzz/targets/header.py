@@ -7,7 +7,7 @@ from tests.fuzz.inputs import Input
 
 from estafeta.mail.header import authors, field, fields, header_facts, header_size
 from estafeta.mail.reply import Reply
-from estafeta.mail.trace import received
+from estafeta.mail.trace import Hop
 from estafeta.wire.smtp.grammar import Fault, hello_name
 
 
@@ -35,16 +35,14 @@ def check_trace(name: bytes) -> None:
     except Fault as fault:
         assert isinstance(fault.reply, Reply)
         hello = name.decode("utf-8", "replace")  # as it might come by another way
-    octets = received(
+    hop = Hop.of(
         hello=hello,
         peer_ip="192.0.2.1",
         tls="TLSv1.3 " + name.decode("utf-8", "replace"),
         host="mx.example.org",
         word="ESMTP",
-        queue_id="0123456789abc",
-        recipient=None,
-        at=0,
     )
+    octets = hop.received("0123456789abc", None, 0)
     lines = octets.split(b"\r\n")
     assert len(lines) == 3 and lines[1].startswith(b"\tby ") and lines[2] == b""
     text = octets.decode("utf-8")

@@ -90,8 +90,7 @@ def text_line(timestamp: str, level: str, event: str, facts: Mapping[str, Any]) 
     """`2026-01-02T03:04:05.678901Z [info    ] message accepted  message=... session=...`."""
     words = [f"{timestamp} [{level:<8}] {event if event.isprintable() else _quote(event)}"]
     for name, value in facts.items():
-        is_plain = type(value) is str and len(value) <= MAX_VALUE and _PLAIN.fullmatch(value)
-        words.append(f"{name}={value if is_plain else _text(name, value)}")
+        words.append(f"{name}={_text(name, value)}")
     return " ".join(words)
 
 
@@ -138,12 +137,25 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _text(name: str, value: Any) -> str:
-    value = _value(name, value)
-    if isinstance(value, list):
-        return ",".join(_text("", each) for each in value) or "-"
-    if isinstance(value, dict):
-        return _quote(_json(value))
-    text = str(value)
+    kind = type(value)
+    if kind is not str:
+        if kind is int:
+            return IdSource.text(value) if name in _IDS else str(value)
+        if kind is float:
+            return str(round(value, 4))
+        if isinstance(value, list | tuple):
+            return ",".join([_text("", each) for each in value]) or "-"
+        if isinstance(value, dict):
+            return _quote(_json(_value(name, value)))
+        value = str(value)
+    if name in _IDS and value.isascii() and value.isalnum():  # another one each time
+        return str(value)
+    return _word(value if len(value) <= MAX_VALUE or name in _LONG else value[:MAX_VALUE] + "...")
+
+
+@lru_cache(maxsize=1024)
+def _word(text: str) -> str:
+    """The text, in quotes where it must be; remembered, as the same hosts and addresses come again and again."""
     return text if _PLAIN.fullmatch(text) else _quote(_visible(text))
 
 

@@ -15,6 +15,7 @@ from estafeta.mail.reply import Reply
 from estafeta.wire.octets import ReceiveBuffer
 
 _END = b"\r\n.\r\n"
+_NUL = 0x00
 # As a client would end its data that ends lines with LF, or mixes both.
 _FALSE_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
 
@@ -73,13 +74,12 @@ class DataReader:
             self.has_false_end |= any(false_end in window for false_end in _FALSE_ENDS)
         self._last = octets[-3:] if len(octets) > 2 else (self._last + octets)[-3:]
         # Departs from RFC 5321 §4.1.1.4: a NUL is refused in mail data, and in commands too (500).
-        if b"\0" in octets:
+        if _NUL in octets:
             self.fault = self.fault or DataFault.NUL
         if not octets.isascii():
             self.has_8bit = True
         # RFC 5321 §4.5.2: a leading dot of a line that has more is deleted.
-        if b"\r\n." in octets:
-            octets = octets.replace(b"\r\n.", b"\r\n")
+        octets = octets.replace(b"\r\n.", b"\r\n")
         if self._is_start and octets[:1] == b".":
             octets = octets[1:]
         self._is_start = False
@@ -143,7 +143,7 @@ class ChunkReader:
         line_ends = window.count(b"\r\n")
         if window.count(b"\n") != line_ends or window.count(b"\r") - self._ends_in_cr != line_ends:
             self.fault = DataFault.BARE_LINE_END
-        elif b"\0" in window:
+        elif _NUL in window:
             self.fault = DataFault.NUL
 
 
