@@ -323,7 +323,7 @@ def _clipped(octets: bytes, partial: tuple[int, int] | None) -> bytes:
 
 def without_nul(octets: bytes) -> bytes:
     """A literal has no NUL (RFC 9051 §4.3): each goes as another octet, so that sizes stay; BINARY has it as it is."""
-    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
+    return octets.replace(b"\0", b"\x80")
 
 
 # Departs from RFC 6855 §3: header fields in UTF-8 go as they are, to clients that did not say UTF8=ACCEPT too.

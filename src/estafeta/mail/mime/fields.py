@@ -13,6 +13,7 @@ _FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)", re.M
 _IN_COMMENT = re.compile(rb"[^()\\]*+(?:\\.[^()\\]*+)*+", re.DOTALL)
 _NO_COMMENT = re.compile(rb'(?:[^"(\\]++|"(?:[^"\\]++|\\.)*+"?|\\.?)*+', re.DOTALL)
 _FOLD = re.compile(rb"\r?\n")
+_LF, _PARENTHESIS = b"\n("  # `int in bytes` costs a fifth of `bytes in bytes`
 
 Fields = dict[bytes, list[bytes]]
 """Bodies as they stand, folds included, by name in lower case, in their order."""
@@ -41,7 +42,7 @@ def fields(octets: bytes, start: int, end: int) -> Fields:
 
 def unfolded(body: bytes) -> bytes:
     """A field's body on one line, without blanks around it (RFC 5322 §2.2.3)."""
-    return (_FOLD.sub(b"", body) if b"\n" in body else body).strip(b" \t\r\n")
+    return (_FOLD.sub(b"", body) if _LF in body else body).strip(b" \t\r\n")
 
 
 def selected(header: bytes, names: tuple[str, ...], *, others: bool = False) -> bytes:
@@ -85,7 +86,7 @@ def comment_end(octets: bytes, at: int) -> int:
 
 def without_comments(line: bytes) -> bytes:
     """RFC 2045 §5.1: comments may stand between the words; what is quoted stays."""
-    if b"(" not in line:
+    if _PARENTHESIS not in line:
         return line
     kept: list[bytes] = []
     at = 0

@@ -31,7 +31,7 @@ _BLANKS = re.compile(r"\s+")
 def header_text(body: bytes) -> str:
     """A field's body as text: on one line, encoded words decoded; what is not ASCII is UTF-8 or else Latin-1."""
     line = unfolded(body)
-    if b"=?" not in line:
+    if line.find(b"=?") < 0:
         return line.decode("ascii") if line.isascii() else characters(line, "")
     text: list[str] = []
     at = 0
