@@ -6,7 +6,7 @@ mailbox in question, in steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
@@ -30,6 +30,8 @@ _LOAD = 4_000
 
 Progress = Callable[[int, int], None]
 """Told how many messages are done, of how many."""
+Rest = Callable[[], Awaitable[None]]
+"""Asked for between two steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class _Read:
 
 
 def _nothing(done: int, goal: int) -> None:
+    pass
+
+
+async def _no_rest() -> None:
     pass
 
 
@@ -72,7 +78,12 @@ class Indexing:
         self._described[mailbox_id] = uid_next
 
     async def index(
-        self, owner_id: AccountId, mailbox_id: MailboxId, uid_next: int, progress: Progress = _nothing
+        self,
+        owner_id: AccountId,
+        mailbox_id: MailboxId,
+        uid_next: int,
+        progress: Progress = _nothing,
+        rest: Rest = _no_rest,
     ) -> int:
         """Have all messages of a mailbox described and indexed; gives how many were not. Raises StoreError."""
         store = self._store
@@ -101,6 +112,7 @@ class Indexing:
                     await store.write(_keeping(read.described))
                 taken += len(part)
                 progress(min(first + start, uid_next) - began, uid_next - began)
+                await rest()
             first = last + 1
         return taken
 
@@ -145,8 +157,8 @@ class Indexer:
         self._indexing = Indexing(store, indexes)
         self._done: dict[MailboxId, int] = {}
 
-    async def run(self) -> int:
-        """Index all that is new; gives how many messages were. Raises StoreError."""
+    async def run(self, rest: Rest = _no_rest) -> int:
+        """Index all that is new, with a rest between two steps; gives how many messages were. Raises StoreError."""
         taken = 0
         for account_id in await self._store.read(accounts.ids):
             for mailbox in await self._store.read(
@@ -155,7 +167,7 @@ class Indexer:
                 if self._done.get(mailbox.mailbox_id) == mailbox.uid_next or not mailbox.messages:
                     continue
                 try:
-                    taken += await self._indexing.index(account_id, mailbox.mailbox_id, mailbox.uid_next)
+                    taken += await self._indexing.index(account_id, mailbox.mailbox_id, mailbox.uid_next, rest=rest)
                 except NotFound:
                     continue  # removed meanwhile
                 except StoreError as error:

@@ -22,8 +22,15 @@ from estafeta.store.store import Store, open_store
 
 _log = structlog.get_logger("estafeta.app.indexing")
 
-GATHER_AFTER = 2.0
-"""Seconds between a delivery and its indexing, so that much mail is taken in together."""
+QUIET_AFTER = 2.0
+"""Seconds without a change after which new mail is indexed: much is taken in together, and the server is not busy."""
+WAIT_AT_MOST = 30.0
+"""Seconds after which it is indexed though mail keeps coming."""
+RESTS = 4.0
+"""While mail keeps coming, so many times as long as it works the indexer rests: at the least priority it still takes
+half of a core that two threads share, and its commits wait in one line with the server's."""
+WORK_AT_LEAST = 0.1
+"""Seconds of work before a rest."""
 TIDY_AFTER = 86_400.0
 """Seconds between two looks for what is not there any more."""
 
@@ -60,13 +67,13 @@ async def _once(settings: Settings) -> int:
 async def _behind(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     store, indexes = _open(settings), SearchIndexes(settings.data)
-    news, wanted = asyncio.Event(), asyncio.Event()
-    end_watching = store.changes.watch(EVERYTHING, lambda _: news.set())
+    patience, wanted = Patience(), asyncio.Event()
+    end_watching = store.changes.watch(EVERYTHING, patience.hear)
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, wanted.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     end_with_parent(wanted.set)
-    task = loop.create_task(_keep(Indexer(store, indexes), news))
+    task = loop.create_task(_keep(Indexer(store, indexes), patience))
     try:
         await wanted.wait()
     finally:
@@ -78,19 +85,56 @@ async def _behind(settings: Settings) -> None:
         store.close()
 
 
-async def _keep(indexer: Indexer, news: asyncio.Event) -> None:
+async def _keep(indexer: Indexer, patience: Patience) -> None:
     loop = asyncio.get_running_loop()
     tidy_at = loop.time()
     while True:
         try:
-            if await indexer.run():
-                continue  # there may be more by now
+            await indexer.run(patience.rest)
             if loop.time() >= tidy_at:
                 tidy_at = loop.time() + TIDY_AFTER
                 await indexer.tidy()
         except StoreError as error:
             _log.error("indexing failed, trying again later", reason=str(error))
             await asyncio.sleep(60.0)
-        await news.wait()
-        news.clear()
-        await asyncio.sleep(GATHER_AFTER)
+        else:
+            await patience.turn()
+
+
+class Patience:
+    """When the indexer has its turn: after what others do with the store, not beside it."""
+
+    def __init__(self) -> None:
+        self._heard = self._taken = self._rested = 0
+        self._resumed_at = 0.0
+        self._bell = asyncio.Event()
+
+    def hear(self, _changed: int) -> None:
+        """Something has changed."""
+        self._heard += 1
+        self._bell.set()
+
+    async def turn(self) -> None:
+        """Wait until something has changed since the last turn, and then for a quiet moment, but not for ever."""
+        while self._heard == self._taken:
+            self._bell.clear()
+            await self._bell.wait()
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + WAIT_AT_MOST
+        before = -1
+        while before != self._heard and loop.time() < ends_at:
+            before = self._heard
+            await asyncio.sleep(QUIET_AFTER)
+        self._taken = self._rested = self._heard
+        self._resumed_at = loop.time()
+
+    async def rest(self) -> None:
+        """Between two steps: leave the machine to the server for a while, if anything has changed since the last."""
+        loop = asyncio.get_running_loop()
+        worked = loop.time() - self._resumed_at
+        if worked < WORK_AT_LEAST:
+            return
+        if self._heard != self._rested:
+            await asyncio.sleep(RESTS * worked)
+        self._rested = self._heard
+        self._resumed_at = loop.time()

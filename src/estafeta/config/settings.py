@@ -260,8 +260,9 @@ class ProcessSettings(_Table):
     """Processes that serve all listeners together. One uses one processor; more share the ports, the queue and the
     mailboxes, and each has the limits of `connections` and `login` for itself."""
     indexer: bool = True
-    """Read new mail for searching and listing in a process of its own, which runs when the machine has nothing else to
-    do. Without it mail is read so when somebody first asks for it."""
+    """Read new mail for searching and listing in a process of its own, at the lowest priority: two
+    seconds after the last change, or after half a minute, and with rests while mail keeps coming. Without it mail is
+    read so when somebody first asks for it."""
 
 
 class OwnerSettings(_Table):
