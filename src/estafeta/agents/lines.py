@@ -28,12 +28,7 @@ MAX_RECIPIENTS = 20
 def accepted(peer: Peer, draft: Draft, size: int, seconds: float) -> dict[str, object]:
     """Of a message that is ours now."""
     paths = [each.forward_path for each in draft.recipients[:MAX_RECIPIENTS]]
-    told: dict[str, object] = {
-        "message": draft.queue_id,
-        "session": peer.session_id,
-        "listener": peer.listener.name,
-        "peer": peer.stream.peer,
-    }
+    told: dict[str, object] = {"message": draft.queue_id, **peer.said_of()}
     if peer.account is not None:
         told["account"] = peer.account
     told["reverse_path"] = draft.sender.reverse_path
@@ -49,13 +44,7 @@ def decided(
     peer: Peer, draft: Draft | None, stage: str, subject: str, reply: Reply, reason: Reason, detail: str
 ) -> dict[str, object]:
     """Of something that was refused, and of logins. `detail` is the operator's."""
-    told: dict[str, object] = {
-        "session": peer.session_id,
-        "listener": peer.listener.name,
-        "peer": peer.stream.peer,
-        "stage": stage,
-        "subject": subject,
-    }
+    told: dict[str, object] = {**peer.said_of(), "stage": stage, "subject": subject}
     if peer.account is not None:
         told["account"] = peer.account
     if draft is not None:

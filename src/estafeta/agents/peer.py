@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from estafeta.agents.draft import Draft
 from estafeta.agents.environment import Environment, ListenerFacts, Role, is_trusted
 from estafeta.agents.promises import facts as promise_facts
@@ -51,6 +53,7 @@ class Peer:
         self._facts: dict[str, object] | None = None
         self._known: tuple[str | None, TlsFacts | None, Address | None] | None = None
         self._trace: Hop | None = None
+        self._line: dict[str, object] | None = None
         self._said: tuple[str | None, bool, TlsFacts | None, Address | None, bool] | None = None
 
     @property
@@ -71,7 +74,7 @@ class Peer:
         self.is_trusted = self.listener.role is not Role.FETCHING and is_trusted(
             self.environment.settings, self.stream.peer
         )
-        self._facts = self._trace = None
+        self._facts = self._trace = self._line = None
 
     def facts(self) -> dict[str, object]:
         """Who the client is, as rows of the journal say it; found anew when it has said more of itself."""
@@ -79,6 +82,16 @@ class Peer:
         if self._facts is None or self._known != known:
             self._facts, self._known = self._find_facts(), known
         return self._facts.copy()
+
+    def said_of(self) -> Mapping[str, object]:
+        """Who the client is, as lines of the log say it."""
+        if self._line is None:
+            self._line = {
+                "session": self.environment.store.ids.text(self.session_id),
+                "listener": self.listener.name,
+                "peer": str(self.stream.peer),
+            }
+        return self._line
 
     def _find_facts(self) -> dict[str, object]:
         facts: dict[str, object] = {

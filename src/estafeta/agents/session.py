@@ -175,11 +175,7 @@ class Session:
 
     def log_facts(self) -> dict[str, object]:
         """Whom lines of the log are about that are written in this session."""
-        facts: dict[str, object] = {
-            "session": self.environment.store.ids.text(self.peer.session_id),
-            "listener": self.listener.name,
-            "peer": str(self.stream.peer),
-        }
+        facts = dict(self.peer.said_of())
         if self.peer.account is not None:
             facts["account"] = str(self.peer.account)
         if self.draft is not None:

@@ -88,10 +88,15 @@ def json_rendered(_logger: object, _method: str, event: MutableMapping[str, Any]
 
 def text_line(timestamp: str, level: str, event: str, facts: Mapping[str, Any]) -> str:
     """`2026-01-02T03:04:05.678901Z [info    ] message accepted  message=... session=...`."""
-    words = [f"{timestamp} [{level:<8}] {event if event.isprintable() else _quote(event)}"]
+    words = [f"{timestamp} {_happening(level, event)}"]
     for name, value in facts.items():
         words.append(f"{name}={_text(name, value)}")
     return " ".join(words)
+
+
+@lru_cache(maxsize=256)
+def _happening(level: str, event: str) -> str:
+    return f"[{level:<8}] {event if event.isprintable() else _quote(event)}"
 
 
 def json_line(timestamp: str, level: str, event: str, facts: Mapping[str, Any]) -> str:
