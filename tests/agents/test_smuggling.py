@@ -26,12 +26,12 @@ from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.app import new_event_loop
 from estafeta.mail.address import Address, ForwardPath, ReversePath
 from estafeta.mail.envelope import Body, Recipient, Sender
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.net.errors import ConnectionLost
 from estafeta.net.listener import listen
 from estafeta.routing.routes import RouteRule
 from estafeta.wire.errors import LocalProtocolError
 from estafeta.wire.smtp.client import ClientEngine
-from estafeta.wire.smtp.content import is_wire_form
 
 ENDS = (
     b"\n.\n",
@@ -63,7 +63,7 @@ ENDS = (
 )
 """What one server or another has taken for the end of the data, or may."""
 
-CLEAN = tuple(end for end in ENDS if is_wire_form(end) and b"\0" not in end)
+CLEAN = tuple(end for end in ENDS if not has_bare_line_ends(end) and b"\0" not in end)
 """Those that are text of one message and nothing else."""
 
 SMUGGLED = (
@@ -153,7 +153,7 @@ def test_nothing_is_smuggled_in_by_chunks(run: Any) -> None:
                     chunks += b"BDAT %d LAST\r\n%b" % (len(content) - at, content[at:])
                     client.stream.send(chunks + b"QUIT\r\n")
                     said = [(await client.reply())[:3] for _ in range(3)]
-                    is_good = bool(parameters) or (is_wire_form(end) and b"\0" not in end)
+                    is_good = bool(parameters) or (not has_bare_line_ends(end) and b"\0" not in end)
                     assert said == ["250", "250" if is_good else "550", "221"], (end, parameters, said)
                     taken += is_good
                     await client.stream.close()
@@ -252,7 +252,7 @@ def send(content: bytes, receiver: Receiver, *, chunk: int = 0) -> None:
     engine.feed(b"220 mx\r\n")
     engine.next_event()
     say(engine.ehlo("client.example.org"))
-    body = Body.BINARY if chunk and not is_wire_form(content) else None
+    body = Body.BINARY if chunk and has_bare_line_ends(content) else None
     say(engine.mail(Sender(ReversePath(Address("ana", "example.org")), body=body)))
     say(engine.rcpt(Recipient(ForwardPath(Address("luis", "example.net")))))
     if chunk:
@@ -277,7 +277,7 @@ _PARTS = st.lists(
 @given(content=_PARTS)
 def test_nothing_is_smuggled_out_by_data(is_lenient: bool, content: bytes) -> None:
     receiver = Receiver("8BITMIME", is_lenient=is_lenient)
-    if not is_wire_form(content) or b"\0" in content:
+    if has_bare_line_ends(content) or b"\0" in content:
         with pytest.raises(LocalProtocolError):
             send(content, receiver)
         assert receiver.messages == []
@@ -343,14 +343,14 @@ def test_what_came_as_binary_goes_out_as_one_message_and_so_does_its_notificatio
         assert bad.taken == []
         assert 0 < len(far.taken) <= 2 * sent
         for message in far.taken:
-            assert is_wire_form(message.content) and b"\0" not in message.content, message.content
+            assert not has_bare_line_ends(message.content) and b"\0" not in message.content, message.content
             assert len(split_leniently(message.content)) == 1, message.content
         assert set(far.verbs) <= {"EHLO", "MAIL", "RCPT", "DATA", "RSET", "QUIT", "NOOP"}
 
     run(main())
 
 
-@pytest.mark.parametrize("end", [end for end in ENDS if not is_wire_form(end)])
+@pytest.mark.parametrize("end", [end for end in ENDS if has_bare_line_ends(end)])
 def test_what_a_repairing_listener_took_goes_out_strictly(end: bytes) -> None:
     """Its content has CRLF alone by then: what ends the data for it ended it when it came in."""
     from tests.wire.owner import Owner
@@ -362,7 +362,7 @@ def test_what_a_repairing_listener_took_goes_out_strictly(end: bytes) -> None:
     assert isinstance(owner.engine, ServerEngine)
     owner.hear(b"EHLO c\nMAIL FROM:<>\nRCPT TO:<ana@example.org>\nDATA\n" + HEAD + end + b"more\n.\nQUIT\n")
     for content in owner.messages:
-        assert is_wire_form(content)
+        assert not has_bare_line_ends(content)
         receiver = Receiver("8BITMIME", is_lenient=True)
         send(content, receiver)
         assert len(receiver.messages) == 1

@@ -22,8 +22,8 @@ from typing import TypeAlias
 from estafeta.mail.address import AddressError, parse_domain
 from estafeta.mail.downgrade import CannotDowngrade, to_seven_bit
 from estafeta.mail.header import header_size
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.wire.errors import ExtensionMissing
-from estafeta.wire.smtp.content import is_wire_form
 from estafeta.wire.smtp.replies import Capabilities
 
 # What `str.splitlines` takes for the end of a line, but for CR and LF, with which fields are folded.
@@ -49,7 +49,7 @@ _ADDRESS_FIELDS = (
 
 def to_wire(octets: bytes) -> bytes:
     """Content of a local file with its line ends made CRLF; what is CRLF already stays as it is."""
-    return octets if is_wire_form(octets) else re.sub(rb"\r\n|\r|\n", b"\r\n", octets)
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", octets) if has_bare_line_ends(octets) else octets
 
 
 def sender_of(message: AnyMessage) -> str | None:

@@ -13,8 +13,9 @@ from base64 import encodebytes
 from binascii import a2b_qp
 from dataclasses import dataclass
 
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.mime.fields import without_comments
-from estafeta.mail.quoted_printable import has_bare_line_ends, quoted_printable
+from estafeta.mail.quoted_printable import quoted_printable
 
 MAX_LINE = 998
 """Octets of a line without its CRLF (RFC 5321 §4.5.3.1.6, RFC 5322 §2.1.1)."""

@@ -17,7 +17,8 @@ from estafeta.mail.envelope import Body, OriginalRecipient
 from estafeta.mail.explanations import Language
 from estafeta.mail.header import header_facts, header_size
 from estafeta.mail.letter import author_name, letter, subject
-from estafeta.mail.quoted_printable import has_bare_line_ends, quoted_printable
+from estafeta.mail.line_ends import has_bare_line_ends
+from estafeta.mail.quoted_printable import quoted_printable
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.mail.report import Action, Report, ReportedRecipient, clean
 from estafeta.mail.trace import date_time

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from binascii import b2a_qp
 
+from estafeta.mail.line_ends import has_bare_line_ends
+
 
 def quoted_printable(text: bytes) -> bytes:
     """The text encoded, in lines of at most 76 octets; CRLF stays a line's end, a CR or LF of its own is data."""
@@ -12,11 +14,6 @@ def quoted_printable(text: bytes) -> bytes:
     # The encoder breaks lines as the text does, and by LF alone where the text is one line.
     encoded = b2a_qp(text)
     return encoded if b"\r\n" in text else encoded.replace(b"\n", b"\r\n")
-
-
-def has_bare_line_ends(octets: bytes) -> bool:
-    """Whether there is a CR without its LF, or an LF without its CR."""
-    return not octets.count(b"\r\n") == octets.count(b"\r") == octets.count(b"\n")
 
 
 def _line(line: bytes) -> bytes:

@@ -98,9 +98,9 @@ class ReceiveBuffer:
         """The last `count` octets, not taken."""
         return self._octets[max(self._at, len(self._octets) - count) :]
 
-    def starts_with(self, octets: bytes) -> bool:
-        """Whether the next octets are these."""
-        return self._octets.startswith(octets, self._at)
+    def starts_with(self, octets: bytes, at: int = 0) -> bool:
+        """Whether these stand behind the next `at` octets."""
+        return self._octets.startswith(octets, self._at + at)
 
 
 class RepairingBuffer(ReceiveBuffer):

@@ -7,9 +7,10 @@ import re
 
 from tests.fuzz.inputs import OCTETS, WHOLE, Input, Program, pieces
 
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.reply import Reply
 from estafeta.wire.octets import ReceiveBuffer
-from estafeta.wire.smtp.content import FINAL_DOT, ended, is_wire_form, stuff_dots
+from estafeta.wire.smtp.content import FINAL_DOT, ended, stuff_dots
 from estafeta.wire.smtp.data import ChunkReader, DataFault, DataReader, Skipper
 
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
@@ -90,7 +91,7 @@ def run(octets: bytes) -> None:
     else:
         plain = DataFault.BARE_LINE_END if _BARE.search(content) else DataFault.NUL if b"\0" in content else None
         assert fault is plain, (fault, plain)
-    if is_wire_form(given.octets):
+    if not has_bare_line_ends(given.octets):
         back, reader, rest = read_data(stuff_dots(given.octets) + FINAL_DOT + b"QUIT\r\n", given.cut)
         assert (back, reader.is_complete, rest) == (ended(given.octets), True, b"QUIT\r\n")
         assert not reader.has_false_end

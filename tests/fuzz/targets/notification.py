@@ -13,8 +13,8 @@ from estafeta.mail.downgrade import CannotDowngrade, to_seven_bit
 from estafeta.mail.envelope import Body, OriginalRecipient
 from estafeta.mail.explanations import Language
 from estafeta.mail.header import fields, header_size
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.notification import Action, ComposedNotification, Report, ReportedRecipient, compose
-from estafeta.mail.quoted_printable import has_bare_line_ends
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.wire.errors import RemoteProtocolError
 from estafeta.wire.smtp.replies import ReplyReader

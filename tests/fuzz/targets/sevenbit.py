@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from tests.fuzz.inputs import Input
 
 from estafeta.mail.downgrade import CannotDowngrade, to_seven_bit
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.mime.index import Part, index
 from estafeta.mail.mime.section import UnknownEncoding, decoded
-from estafeta.mail.quoted_printable import has_bare_line_ends
 
 BINARY, MULTIPART, MESSAGE, LONG = range(4)
 """Flags: binary content; what stands before the octets; the last of them stand there a thousand times."""

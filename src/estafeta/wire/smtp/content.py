@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.value import value
 from estafeta.wire.errors import LocalProtocolError
 
@@ -23,17 +24,11 @@ class WireContent:
     @staticmethod
     def of(octets: bytes) -> WireContent:
         """Raises LocalProtocolError."""
-        if not is_wire_form(octets):
+        if has_bare_line_ends(octets):
             raise LocalProtocolError("bare CR or LF in content")
         if b"\0" in octets:  # servers exist that drop it, and what is left may be a final dot
             raise LocalProtocolError("NUL in content")
         return WireContent(octets)
-
-
-def is_wire_form(octets: bytes) -> bool:
-    """Whether each CR and each LF is part of a CRLF."""
-    line_ends = octets.count(b"\n")
-    return octets.count(b"\r") == line_ends == octets.count(b"\r\n")
 
 
 def ended(octets: bytes) -> bytes:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.reply import Reply
 from estafeta.wire.octets import ReceiveBuffer
 
-_END = b"\r\n.\r\n"
+_END, _DOTTED = b"\r\n.\r\n", b"\r\n."
 _NUL = 0x00
 # As a client would end its data that ends lines with LF, or mixes both.
 _FALSE_ENDS = (b"\n.\n", b"\n.\r\n", b"\r.\r")
@@ -50,12 +51,14 @@ class DataReader:
             buffer.take(3)
             self.is_complete = True
             return b""
-        end = buffer.find(_END)
+        # The first line that begins with a dot mostly is the end, so that all is searched but once.
+        dotted = buffer.find(_DOTTED)
+        end = dotted if dotted < 0 or buffer.starts_with(_END, dotted) else buffer.find(_END)
         if end >= 0:
             run = buffer.take(end + 2)
             buffer.take(3)
             self.is_complete = True
-            return self._run(run)
+            return self._run(run, has_dots=dotted < end)
         tail = buffer.tail(4)
         if self._is_start and len(buffer) < 3 and tail[:1] == b".":
             return b""
@@ -63,11 +66,10 @@ class DataReader:
         count = len(buffer) - (len(tail) - held if held >= 0 else 0)
         if count == 0:
             return b""
-        return self._run(buffer.take(count))
+        return self._run(buffer.take(count), has_dots=dotted >= 0)
 
-    def _run(self, octets: bytes) -> bytes:
-        line_ends = octets.count(b"\r\n")
-        if octets.count(b"\n") != line_ends or octets.count(b"\r") != line_ends:
+    def _run(self, octets: bytes, *, has_dots: bool) -> bytes:
+        if has_bare_line_ends(octets):
             self.fault = DataFault.BARE_LINE_END
         if self.fault is not None:
             window = self._last + octets
@@ -79,7 +81,8 @@ class DataReader:
         if not octets.isascii():
             self.has_8bit = True
         # RFC 5321 §4.5.2: a leading dot of a line that has more is deleted.
-        octets = octets.replace(b"\r\n.", b"\r\n")
+        if has_dots:
+            octets = octets.replace(_DOTTED, b"\r\n")
         if self._is_start and octets[:1] == b".":
             octets = octets[1:]
         self._is_start = False
@@ -140,8 +143,7 @@ class ChunkReader:
         window = b"\r" + octets if self._ends_in_cr else octets
         is_end = self.is_last and not self._left
         self._ends_in_cr = window.endswith(b"\r") and not is_end
-        line_ends = window.count(b"\r\n")
-        if window.count(b"\n") != line_ends or window.count(b"\r") - self._ends_in_cr != line_ends:
+        if has_bare_line_ends(window[:-1] if self._ends_in_cr else window):
             self.fault = DataFault.BARE_LINE_END
         elif _NUL in window:
             self.fault = DataFault.NUL
