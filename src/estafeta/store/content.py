@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import blake2b
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
@@ -177,7 +178,8 @@ class Spool:
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._content: Content | None = None
-        self._digest = new_digest()
+        self._digest: blake2b | None = None
+        """Of what is in the file; the writer finds that of a content in memory, so that the event loop need not."""
         self.size = 0
         """Octets so far."""
 
@@ -187,7 +189,6 @@ class Spool:
         Beyond the threshold this writes to the file cache without a sync, so an event loop may call it.
         """
         self.size += len(octets)
-        self._digest.update(octets)
         if self._file is None:
             self._chunks.append(octets)
             if self.size > self._threshold:
@@ -199,6 +200,9 @@ class Spool:
 
     def _flush(self, octets: bytes) -> None:
         assert self._file is not None
+        if self._digest is None:
+            self._digest = new_digest()
+        self._digest.update(octets)
         try:
             _write_whole(self._file, octets)
         except OSError as error:
@@ -211,13 +215,13 @@ class Spool:
         """
         if self._content is None:
             if self._file is None:
-                self._content = Content(self.size, b"".join(self._chunks), None, self._digest.digest())
+                self._content = Content(self.size, b"".join(self._chunks))
             else:
                 self._content = await asyncio.to_thread(self._finish_file)
         return self._content
 
     def _finish_file(self) -> Content:
-        assert self._file is not None and self._path is not None
+        assert self._file is not None and self._path is not None and self._digest is not None
         with self._file:
             return self._store._settle(self._file, self._path, self.size, self._digest.digest())
 
