@@ -7,19 +7,21 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.store import accounts, aliases, directory, journal, mailboxes, messages, queue
-from estafeta.store.acceptance import accept
+from estafeta.store.acceptance import accept, deliver
 from estafeta.store.errors import DirectoryChanged, OverQuota
-from estafeta.store.records import Acceptance, Account, Delivery, MailboxId, QueueStatus
+from estafeta.store.records import Acceptance, Account, Delivery, Instant, MailboxId, QueueStatus
 from estafeta.store.statements import Statement
-from estafeta.store.store import Store, Transaction
+from estafeta.store.store import Store, Transaction, open_store
 
 Accept = Callable[..., Acceptance]
 AddAccount = Callable[..., Account]
+NOW = Instant(1_700_000_000.0)
 OCTETS = b"Subject: x\r\n\r\nhello\r\n"
 COUNT_CONTENTS = Statement("count_contents", "how many contents there are", "SELECT count(*) FROM contents")
 PREFIX = b"Return-Path: <Sender@example.net>\r\n"
@@ -195,6 +197,63 @@ def test_messages_of_one_group_count_on_from_one_another(
 
         for account in (ann, bob):
             await store.read(partial(look, account=account))
+
+    asyncio.run(scenario())
+
+
+def test_what_other_processes_write_between_two_groups_is_seen(
+    store: Store, data: Path, acceptance: Accept, add_account: AddAccount
+) -> None:
+    other = open_store(data, clock=lambda: NOW)
+
+    async def scenario() -> None:
+        ann = await store.write(lambda tx: add_account(tx, "ann@example.org", messages=6))
+        made = await store.read(lambda tx: [acceptance(tx, to=("ann@example.org",)) for _ in range(9)])
+        inbox_id = made[0].deliveries[0].mailbox_id
+
+        async def offer(to: Store, number: int) -> None:
+            await to.write(partial(accept, acceptance=made[number]))
+
+        for number, to in enumerate((store, store, other, store, other, other)):
+            await offer(to, number)
+        with pytest.raises(OverQuota):
+            await offer(store, 6)
+        await other.write(lambda tx: messages.expunge(tx, inbox_id, [2, 3]))
+        await offer(store, 7)
+
+        def look(tx: Transaction) -> None:
+            inbox = mailboxes.inbox(tx, ann.account_id)
+            found = messages.list_of(tx, inbox.mailbox_id)
+            assert [(one.uid, one.message_id) for one in found] == [
+                (uid, made[number].message_id) for uid, number in ((1, 0), (4, 3), (5, 4), (6, 5), (7, 7))
+            ]
+            assert (inbox.messages, inbox.uid_next) == (5, 8)
+            assert len({one.modseq for one in found}) == 5
+            assert max(one.modseq for one in found) == inbox.highest_modseq
+
+        await store.read(look)
+        await other.write(lambda tx: aliases.add(tx, Address("x", "example.org"), [Address("y", "a.example")]))
+        with pytest.raises(DirectoryChanged):
+            await offer(store, 8)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        other.close()
+
+
+def test_a_delivery_that_was_refused_takes_no_room(store: Store, acceptance: Accept, add_account: AddAccount) -> None:
+    async def scenario() -> None:
+        await store.write(lambda tx: add_account(tx, "ann@example.org", octets=200))
+        large = await store.read(lambda tx: acceptance(tx, to=("ann@example.org",), content=bytes(300)))
+        small = await store.read(lambda tx: acceptance(tx, to=("ann@example.org",), content=bytes(100)))
+
+        def only_deliver(tx: Transaction) -> None:
+            deliver(tx, large, large.deliveries[0])
+
+        with pytest.raises(OverQuota):
+            await store.write(only_deliver)
+        await store.write(partial(accept, acceptance=small))
 
     asyncio.run(scenario())
 

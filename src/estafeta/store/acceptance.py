@@ -61,10 +61,10 @@ def check_directory(tx: Transaction, version: int) -> None:
 
 
 def _version(tx: Transaction) -> int:
-    """The version of the directory; asked for once a group."""
-    version: int | None = tx.memory.get("directory")
+    """The version of the directory; asked for once, until something is changed."""
+    version: int | None = tx.known.get("directory")
     if version is None:
-        version = tx.memory["directory"] = directory.version(tx)
+        version = tx.known["directory"] = directory.version(tx)
     return version
 
 
@@ -77,40 +77,40 @@ class _Room:
     messages: int | None
 
     def take(self, size: int) -> None:
-        """One more message."""
+        """One more message; raises OverQuota."""
+        if (self.octets is not None and self.octets < size) or (self.messages is not None and self.messages < 1):
+            raise OverQuota(self.address)
         if self.octets is not None:
             self.octets -= size
         if self.messages is not None:
             self.messages -= 1
-        if (self.octets is not None and self.octets < 0) or (self.messages is not None and self.messages < 0):
-            raise OverQuota(self.address)
 
 
 @dataclass(slots=True)
 class _Box:
-    """A mailbox as the deliveries of one group leave it; they are counted in its row together, by `tally`."""
+    """A mailbox as the deliveries until now leave it."""
 
     uid_next: int
     modseq: int
     room: _Room | None
-    tally: dict[str, int]
 
 
 def _box(tx: Transaction, mailbox_id: MailboxId) -> _Box:
-    known: _Box | None = tx.memory.get(mailbox_id)
-    if known is not None:
-        return known
+    box: _Box | None = tx.known.get(mailbox_id)
+    if box is not None:
+        return box
     row = tx.peek(_sql.find_box, mailbox_id=mailbox_id)
     if row is None:
         raise DirectoryChanged("a mailbox was removed")
     uid_next, modseq, account_id, has_quota = row
     room = None
     if has_quota:
-        room = tx.memory.get(("room", account_id))
+        room = tx.known.get(("room", account_id))
         if room is None:
             found = tx.peek(_sql.find_room, account_id=account_id)
-            room = tx.memory["room", account_id] = _Room(*found) if found is not None else None
-    return _Box(uid_next, modseq, room, {"mailbox_id": mailbox_id, "messages": 0, "octets": 0})
+            room = tx.known["room", account_id] = _Room(*found) if found is not None else None
+    box = tx.known[mailbox_id] = _Box(uid_next, modseq, room)
+    return box
 
 
 def deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery) -> Uid:
@@ -123,6 +123,10 @@ def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery, box: _
     mailbox_id, uid = delivery.mailbox_id, box.uid_next
     if box.room is not None:
         box.room.take(size)
+    # What the deliveries of one group add to the mailbox is counted in its row together.
+    tally: dict[str, int] | None = tx.memory.get(mailbox_id)
+    if tally is None:
+        tally = {"mailbox_id": mailbox_id, "messages": 0, "octets": 0}
     values = {
         "mailbox_id": mailbox_id,
         "uid": uid,
@@ -132,13 +136,13 @@ def _deliver(tx: Transaction, acceptance: Acceptance, delivery: Delivery, box: _
         "now": acceptance.accepted_at,
         "size": size,
     }
+    tx.later(_sql.add_message, values)
     box.uid_next += 1
     box.modseq += 1
-    box.tally["messages"] += 1
-    box.tally["octets"] += size
-    tx.later(_sql.add_message, values)
+    tally["messages"] += 1
+    tally["octets"] += size
     if mailbox_id not in tx.memory:
         tx.touch(mailbox_id)
-        tx.memory[mailbox_id] = box
-        tx.later(_sql.count_deliveries, box.tally)
+        tx.memory[mailbox_id] = tally
+        tx.later(_sql.count_deliveries, tally)
     return Uid(uid)

@@ -17,6 +17,9 @@ class Transaction(Protocol):
     ids: IdSource
     memory: dict[object, Any]
     """What the changes of one group know of rows that wait (see `later`); emptied when these are written."""
+    known: dict[object, Any]
+    """What changes know of the database, the rows that wait among it, from one group to the next; emptied where a
+    statement other than `peek` and `later` is run, and where another process has written."""
 
     def run(self, statement: Statement, **values: object) -> list[Row]:
         """Run a statement and give all its rows. Raises StoreError."""
