@@ -20,7 +20,9 @@ from pathlib import Path
 
 from bench.page import machine, tables, write
 from bench.peers import PEERS
-from bench.running import OutOfTime, Plan, Results, run
+from bench.plan import Plan
+from bench.results import Results
+from bench.running import run
 from bench.scenarios import SCENARIOS
 from bench.scenarios.scenario import KIB, Matrix
 
@@ -43,8 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--modes", type=_list, default=[], help="kept, each, or both")
     parser.add_argument("--peers", type=_list, default=[], help=f"of {', '.join(PEERS)}")
     parser.add_argument("--messages", type=int, help="of each figure; of a mailbox that is read")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each load, about, where --messages does not say")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES", help="begin nothing after so long")
+    parser.add_argument(
+        "--budget", type=float, default=math.inf, metavar="MINUTES", help="begin nothing that would end later"
+    )
     parser.add_argument("--full", action="store_true", help="all sizes, sessions and modes")
     parser.add_argument("--continue", dest="is_continued", action="store_true", help="keep what was measured before")
     parser.add_argument("--results", type=Path, default=KEPT)
@@ -68,15 +73,15 @@ def main() -> int:
         sessions=tuple(options.sessions),
         modes=tuple(options.modes),
         messages=options.messages,
+        seconds=options.seconds,
     )
     scenarios = [SCENARIOS[name] for name in SCENARIOS if not options.scenario or name in options.scenario]
     ends_at = time.monotonic() + options.budget * 60
     results = Results(options.results, is_continued=options.is_continued)
     status = 0
     try:
-        run(Plan(scenarios, matrix, tuple(options.peers), options.rounds, ends_at), results)
-    except OutOfTime:
-        print("The time is over; --continue goes on.", file=sys.stderr)
+        if not run(Plan(scenarios, matrix, tuple(options.peers), options.rounds, ends_at), results):
+            print("Some was left out for want of time; --continue goes on.", file=sys.stderr)
     except KeyboardInterrupt:
         print("Broken off; --continue goes on.", file=sys.stderr)
         status = 130

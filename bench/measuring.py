@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 LOOK_AFTER = 0.1
 """Seconds between two looks at the memory."""
+QUIET = 0.05
+"""The part of a core that a server uses which has nothing to do, and more."""
 
 
 class ControlGroup:
@@ -48,6 +50,15 @@ class ControlGroup:
             if (stat := folder / "memory.stat").exists():
                 return _number(r"^(?:total_rss|anon) (\d+)", stat.read_text())
         raise SystemExit("no control group counts memory here")
+
+    def rest(self, most: float) -> None:
+        """Wait until the processes have hardly anything to do, for so many seconds at most."""
+        until = time.monotonic() + most
+        while True:
+            before = self.seconds()
+            time.sleep(LOOK_AFTER)
+            if self.seconds() - before < QUIET * LOOK_AFTER or time.monotonic() > until:
+                return
 
     def pids(self) -> list[int]:
         """Its processes."""

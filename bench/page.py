@@ -14,8 +14,9 @@ from pathlib import Path
 
 from bench.aims import OURS, table
 from bench.peers import PEERS
+from bench.plan import missing
 from bench.plots import bars
-from bench.running import Result
+from bench.results import Result
 from bench.scenarios import SCENARIOS
 from bench.scenarios.scenario import Scenario
 from bench.statistics import Summary, left_out, ratio, summaries
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PAGE, README, PLOTS = ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "docs" / "performance"
 FIGURES = "figures"
 RATIOS = "ratios"
-_UNITS = {"rate": "messages/s", "ms": "ms", "mib": "MiB"}
+_UNITS = {"rate": "messages/s", "ms": "ms", "mib": "MiB", "kib": "KiB"}
 _FURTHER = {"cpu_us": "CPU µs", "peak_mib": "peak MiB", "cpu_percent": "CPU %"}
 
 
@@ -63,6 +64,9 @@ def tables(results: Sequence[Result]) -> list[str]:
         lines += [f"### {scenario.title}", "", scenario.explanation, "", *_table(scenario, results), ""]
         lines += _reasons(scenario, results)
         lines += [f"![{scenario.title}](performance/{scenario.name}.svg)", ""]
+    if absent := missing([*SCENARIOS.values()], {(each.scenario, each.case) for each in results}):
+        lines += ["### Not in this run", "", "For want of time, or because it was not asked for:", ""]
+        lines += [*(f"- {line}." for line in absent), ""]
     return lines
 
 
@@ -83,7 +87,7 @@ def _table(scenario: Scenario, results: Sequence[Result]) -> list[str]:
     heads = [name if name in certain or name == "smtp-sink" else f"{name} (no sync)" for name in servers]
     more = ", ".join(said for name, said in _FURTHER.items() if any(further[name].values()))
     lines = [
-        f"{_UNITS[scenario.figure]}, median ± half the spread" + (f"; below it {more}" if more else "") + ".",
+        f"{_UNITS[scenario.figure]}, median ± half the spread, or the one that was taken" + (f"; below it {more}" if more else "") + ".",
         "",
         "| | " + " | ".join(heads) + " | ratio |",
         "|---|" + "---:|" * (len(servers) + 1),
@@ -102,7 +106,7 @@ def _cell(
     if name not in by:
         return "–"
     one = by[name]
-    cell = f"{one.median:,.{0 if one.median >= 100 else 1}f} ± {one.spread:.0%}"
+    cell = f"{one.median:,.{0 if one.median >= 100 else 1}f}" + (f" ± {one.spread:.0%}" if one.rounds > 1 else "")
     more = [
         f"{values[case][name].median:,.{0 if what != 'cpu_percent' else 2}f}"
         for what, values in further.items()

@@ -1,129 +1,96 @@
-"""A run: rounds in which the servers take turns, and results that are kept after each figure.
+"""A run: steps in which the servers take turns, and results that are kept after each figure.
 
 A run that was broken off is continued: what is there already is not measured again.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.loads.source import LoadFailed
+from bench.aims import can_win
+from bench.loads.source import LoadFailed, Stalled
 from bench.peers import PEERS
 from bench.peers.peer import Ground, LeftOut, Running, folder_of
-from bench.scenarios.scenario import Case, Matrix, Scenario
+from bench.plan import Plan, Step, steps
+from bench.results import Result, Results
+from bench.scenarios.scenario import Case
 
 from estafeta.net.authority import issue
 
 FIRST_PORT = 12700
 _PORTS_EACH = 5
+REST_FOR = 5.0
+"""Seconds at most that a server may take to be quiet before the next one is measured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One figure of one server in one round, or why there is none."""
+class _Run:
+    plan: Plan
+    results: Results
 
-    scenario: str
-    case: str
-    peer: str
-    round: int
-    figures: dict[str, float] = field(default_factory=dict)
-    failed: str = ""
+    def has_time_for(self, seconds: float) -> bool:
+        return time.monotonic() + seconds < self.plan.ends_at
 
-    @property
-    def key(self) -> tuple[str, str, str, int]:
-        """What is measured once."""
-        return self.scenario, self.case, self.peer, self.round
-
-
-class Results:
-    """Kept in a file, one JSON document a line."""
-
-    def __init__(self, path: Path, *, is_continued: bool) -> None:
-        self._path = path
-        self.all: list[Result] = list(read(path)) if is_continued and path.exists() else []
-        self._keys = {each.key for each in self.all}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(_line(each) for each in self.all))
-
-    def add(self, result: Result) -> None:
-        """Keep one."""
-        self.all.append(result)
-        self._keys.add(result.key)
-        with self._path.open("a") as file:
-            file.write(_line(result))
-
-    def has(self, scenario: str, case: str, peer: str, number: int) -> bool:
-        """Whether this was measured."""
-        return (scenario, case, peer, number) in self._keys
+    def is_wanted(self, step: Step, case: Case, name: str) -> bool:
+        """Whether a figure is still to be taken; in further rounds only of servers that a ratio may be made with."""
+        scenario = step.scenario.name
+        if self.results.has(scenario, case.title, name, step.round):
+            return False
+        return not step.round or can_win(self.results.all, step.scenario, case.title, name, _durable())
 
 
-def read(path: Path) -> Iterator[Result]:
-    """What a file has; a last line that was cut is left out."""
-    for line in path.read_text().splitlines():
-        try:
-            yield Result(**json.loads(line))
-        except ValueError:
-            continue
+def _durable() -> list[str]:
+    return [name for name, peer in PEERS.items() if peer.is_durable]
 
 
-def _line(result: Result) -> str:
-    return json.dumps(asdict(result)) + "\n"
+def run(plan: Plan, results: Results) -> bool:
+    """All steps for which there is time; gives whether that was enough for all."""
+    whole = True
+    for step in steps(plan):
+        whole = _step(_Run(plan, results), step) and whole
+    return whole
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run is to do."""
-
-    scenarios: Sequence[Scenario]
-    matrix: Matrix
-    peers: tuple[str, ...]
-    """Empty: all."""
-    rounds: int
-    ends_at: float
-    """Of the monotonic clock: nothing is begun after it."""
-
-
-class OutOfTime(Exception):
-    """The budget is spent."""
-
-
-def run(plan: Plan, results: Results) -> None:
-    """All rounds; raises OutOfTime."""
-    for number in range(plan.rounds):
-        for scenario in plan.scenarios:
-            _round(plan, scenario, number, results)
-
-
-def _round(plan: Plan, scenario: Scenario, number: int, results: Results) -> None:
-    cases = scenario.cases(plan.matrix)
+def _step(run: _Run, step: Step) -> bool:
+    plan, scenario = run.plan, step.scenario
     names = [name for name in scenario.peers if not plan.peers or name in plan.peers]
-    wanted = [name for name in names if not all(results.has(scenario.name, case.title, name, number) for case in cases)]
+    wanted = [name for name in names if any(run.is_wanted(step, case, name) for case in step.cases)]
     if not wanted:
-        return
+        return True
+    shortest = min(scenario.seconds(case, plan.matrix) for case in step.cases)
+    if not run.has_time_for(scenario.start_seconds + shortest):
+        return False
+    whole = True
     with ExitStack() as stack:
         top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="estafeta-bench-")))
         top.chmod(0o755)
-        servers = _start(scenario, wanted, top, plan, number, results, stack)
-        for case in cases:
-            for running in servers:
-                if results.has(scenario.name, case.title, running.peer.name, number):
+        servers = _start(run, step, wanted, top, stack)
+        for case in step.cases:
+            for running in _turns(servers, step.round):
+                if not run.is_wanted(step, case, running.peer.name):
                     continue
-                if time.monotonic() > plan.ends_at:
-                    raise OutOfTime
-                results.add(_measured(scenario, case, running, plan.matrix, number))
+                if not run.has_time_for(scenario.seconds(case, plan.matrix)):
+                    whole = False
+                elif not _measure(run, step, case, running):
+                    servers.remove(running)
+    return whole
 
 
-def _start(
-    scenario: Scenario, names: list[str], top: Path, plan: Plan, number: int, results: Results, stack: ExitStack
-) -> list[Running]:
+def _turns(servers: Sequence[Running], number: int) -> list[Running]:
+    """Each round another one is first."""
+    first = number % len(servers) if servers else 0
+    return [*servers[first:], *servers[:first]]
+
+
+def _start(run: _Run, step: Step, names: list[str], top: Path, stack: ExitStack) -> list[Running]:
     servers = []
+    scenario = step.scenario
     issued = issue(top, ["localhost", "127.0.0.1"]) if scenario.needs_tls else None
     for place, name in enumerate(names):
         peer = PEERS[name]
@@ -138,27 +105,32 @@ def _start(
             peer.prepare()
             running = peer.start(ground)
             stack.callback(running.end)
-            scenario.begin(running, plan.matrix)
+            scenario.begin(running, run.plan.matrix)
+            running.group.rest(REST_FOR)
         except (LeftOut, OSError, LoadFailed) as error:
             _tell(f"{scenario.name}: {name} is left out: {error}")
-            for case in scenario.cases(plan.matrix):
-                results.add(Result(scenario.name, case.title, name, number, failed=str(error)))
+            for case in step.cases:
+                run.results.add(Result(scenario.name, case.title, name, step.round, failed=str(error)))
             continue
         servers.append(running)
     return servers
 
 
-def _measured(scenario: Scenario, case: Case, running: Running, matrix: Matrix, number: int) -> Result:
-    name = running.peer.name
+def _measure(run: _Run, step: Step, case: Case, running: Running) -> bool:
+    """Take a figure; gives whether the server can be measured further."""
+    scenario, name = step.scenario.name, running.peer.name
     try:
-        figures = dict(scenario.measure(case, running, matrix))
+        figures = dict(step.scenario.measure(case, running, run.plan.matrix))
     except (LoadFailed, LeftOut, OSError) as error:
-        _tell(f"{scenario.name}, {case.title}, {name}: {error}")
-        return Result(scenario.name, case.title, name, number, failed=str(error))
+        _tell(f"{scenario}, {case.title}, {name}: {error}")
+        run.results.add(Result(scenario, case.title, name, step.round, failed=str(error)))
+        return not isinstance(error, Stalled)
     said = ", ".join(f"{what} {figure:,.1f}" for what, figure in figures.items())
-    _tell(f"{scenario.name}, {case.title}, {name}: {said}")
-    return Result(scenario.name, case.title, name, number, figures)
+    _tell(f"{scenario}, {case.title}, {name}: {said}")
+    run.results.add(Result(scenario, case.title, name, step.round, figures))
+    running.group.rest(REST_FOR)
+    return True
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.running import Result
+from bench.results import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,17 @@ import resource
 import socket
 from types import TracebackType
 
+PATIENCE = 10.0
+"""Seconds for a connection and for a reply."""
+
+
+class TooMany(OSError):
+    """The server had no room for another one."""
+
+    def __init__(self, reached: int, error: OSError) -> None:
+        super().__init__(f"no room for more than {reached:,} connections: {error}")
+        self.reached = reached
+
 
 class Crowd:
     """So many of them; closed at the end of the block."""
@@ -21,11 +32,19 @@ class Crowd:
             for number in range(self._number):
                 # Ports of one address of the client's would run out.
                 source = f"127.0.{1 + number // 200}.{1 + number % 200}"
-                one = socket.create_connection(("127.0.0.1", self._port), timeout=30, source_address=(source, 0))
+                one = socket.create_connection(("127.0.0.1", self._port), PATIENCE, source_address=(source, 0))
+                try:
+                    _expect(one, b"220")
+                    one.sendall(b"EHLO idle.example.net\r\n")
+                    _expect(one, b"250")
+                except OSError:
+                    one.close()
+                    raise
                 self._open.append(one)
-                _expect(one, b"220")
-                one.sendall(b"EHLO idle.example.net\r\n")
-                _expect(one, b"250")
+        except OSError as error:
+            reached = len(self._open)
+            self._close()
+            raise TooMany(reached, error) from error
         except BaseException:
             self._close()
             raise

@@ -15,6 +15,10 @@ class LoadFailed(Exception):
     """The server did not take what was sent."""
 
 
+class Stalled(LoadFailed):
+    """What it took does not come out: what is measured next would be mixed with it."""
+
+
 def send(
     port: int, recipient: str, *, messages: int, sessions: int, size: int, mode: Mode, is_numbered: bool = False,
     recipients: int = 1, seconds: float = 600,

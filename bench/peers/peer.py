@@ -37,6 +37,7 @@ class Purpose(StrEnum):
     ACCEPT = "accept"
     DELIVER = "deliver"
     RELAY = "relay"
+    SPREAD = "relay to many hosts"
     SUBMIT = "submit"
     IMAP = "imap"
     POP3 = "pop3"
@@ -67,6 +68,8 @@ class Running:
     peer: Peer
     ground: Ground
     group: ControlGroup
+    started_at: float
+    """When its process was started, of the performance counter."""
     delivered: Callable[[], int] | None = None
     """Messages in mailboxes; None: they are there when they are accepted."""
     recipient: str = RECIPIENT
@@ -111,6 +114,7 @@ class Peer(ABC):
         """Start a command in a control group of its own."""
         group = ControlGroup(f"{self.name.lower()}_{ground.port}")
         log = (ground.folder / "output").open("ab")
+        started_at = time.perf_counter()
         process = subprocess.Popen(
             command,
             preexec_fn=group.enter,
@@ -119,7 +123,7 @@ class Peer(ABC):
             stderr=log,
             env={**ENVIRONMENT, **(environment or {})},
         )
-        running = Running(self, ground, group, closing=[process.wait, log.close])
+        running = Running(self, ground, group, started_at, closing=[process.wait, log.close])
         try:
             wait_for(ground.port, greeting, self.name)
         except BaseException:
@@ -128,12 +132,20 @@ class Peer(ABC):
         return running
 
 
-def wait_for(port: int, greeting: bytes, name: str, seconds: float = 30) -> None:
+def restart(running: Running) -> None:
+    """Stop a server and start it again on the same ground."""
+    running.group.end()
+    again = running.peer.start(running.ground)
+    running.group, running.started_at = again.group, again.started_at
+    running.closing = [*again.closing, *running.closing]
+
+
+def wait_for(port: int, greeting: bytes, name: str, seconds: float = 30, *, address: str = "127.0.0.1") -> None:
     """Wait until a port greets; raises LeftOut."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            with socket.create_connection(("127.0.0.1", port), 5) as connection:
+            with socket.create_connection((address, port), 5) as connection:
                 if connection.recv(len(greeting)) == greeting:
                     connection.sendall(b"QUIT\r\n")
                     connection.recv(1000)
@@ -190,9 +202,13 @@ def files_below(folder: Path) -> Callable[[], int]:
 
     def count() -> int:
         total = 0
-        for new in folder.glob("**/new"):
-            with os.scandir(new) as entries:
-                total += sum(1 for _ in entries)
+        with os.scandir(folder) as boxes:
+            for box in boxes:
+                try:
+                    with os.scandir(f"{box.path}/new") as entries:
+                        total += sum(1 for _ in entries)
+                except FileNotFoundError:
+                    continue
         return total
 
     return count

@@ -106,6 +106,8 @@ class Postfix(Peer):
         elif ground.purpose is Purpose.RELAY:
             lines += f"relayhost = [127.0.0.1]:{ground.sink}\ndefault_destination_concurrency_limit = 100\n"
             lines += "initial_destination_concurrency = 20\nsmtp_dns_support_level = disabled\n"
+        elif ground.purpose is Purpose.SPREAD:
+            lines += f"smtp_tcp_port = {ground.sink}\nsmtp_dns_support_level = disabled\n"
         else:
             lines += _VIRTUAL.format(folder=folder, user=65534)
             boxes = ["foo", *(f"u{each:02}" for each in range(100))]

@@ -28,11 +28,11 @@ class Sink(Peer):
 class NextHost:
     """Where a server relays to, and how many messages it has taken."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self._path = folder / f"sink-{port}"
+    def __init__(self, port: int, folder: Path, address: str = "127.0.0.1") -> None:
+        self._path = folder / f"sink-{address}-{port}"
         with self._path.open("wb") as file:
             self._process = subprocess.Popen(
-                ["smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{port}", "1000"],
+                ["smtp-sink", "-u", "nobody", "-c", f"{address}:{port}", "1000"],
                 stdout=file,
                 stderr=subprocess.DEVNULL,
                 stdin=subprocess.DEVNULL,

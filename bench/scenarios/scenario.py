@@ -26,6 +26,8 @@ class Matrix:
     sessions: tuple[int, ...] = ()
     modes: tuple[Mode, ...] = ()
     messages: int | None = None
+    seconds: float = 2.0
+    """How long a load goes on, about, where it may be long or short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Case:
     mode: Mode = "kept"
     number: int = 0
     """What grows, where something does."""
+    rank: int = 1
+    """1: of each run; more: of full runs only, and the more, the later."""
 
 
 class Scenario(ABC):
@@ -52,6 +56,8 @@ class Scenario(ABC):
     peers: tuple[str, ...] = ("Estafeta", "Postfix", "Exim", "OpenSMTPD", "Haraka", "aiosmtpd")
     needs_next_host = False
     needs_tls = False
+    start_seconds = 12.0
+    """How long the start of all servers takes, about."""
 
     @abstractmethod
     def cases(self, matrix: Matrix) -> Sequence[Case]:
@@ -59,20 +65,16 @@ class Scenario(ABC):
 
     @abstractmethod
     def measure(self, case: Case, running: Running, matrix: Matrix) -> Figures:
-        """Once. Raises LoadFailed, OSError."""
+        """Once. Raises LoadFailed, LeftOut, OSError."""
 
     def begin(self, running: Running, matrix: Matrix) -> None:  # noqa: B027 - most need nothing
         """After a server was started for a round."""
+
+    def seconds(self, case: Case, matrix: Matrix) -> float:
+        """How long a figure takes, about: one that would not end in time is not begun."""
+        return 2 * matrix.seconds
 
 
 def size_title(size: int) -> str:
     """As people say it."""
     return f"{size // KIB} KiB" if size < KIB * KIB else f"{size // KIB // KIB} MiB"
-
-
-def messages_for(case: Case, matrix: Matrix) -> int:
-    """Enough for a figure, few enough for a run of an hour."""
-    if matrix.messages is not None:
-        return matrix.messages
-    most = {1: 400, 10: 1500}.get(case.sessions, 3000)
-    return max(10, min(most, 150 * KIB * KIB // case.size))

@@ -8,7 +8,7 @@ import pytest
 from bench.aims import table
 from bench.page import between, tables
 from bench.plots import bars
-from bench.running import Result, Results
+from bench.results import Result, Results
 from bench.statistics import Summary, left_out, ratio, summaries
 
 CASE = "1 KiB, 50 sessions, kept connections"
