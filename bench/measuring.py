@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -29,11 +30,10 @@ class ControlGroup:
         for folder in self._folders:
             folder.mkdir(exist_ok=True)
 
-    def enter(self) -> None:
-        """Called in the child, before it becomes the server."""
-        os.setsid()
-        for folder in self._folders:
-            (folder / "cgroup.procs").write_text(str(os.getpid()))
+    def entering(self, command: Sequence[str]) -> list[str]:
+        """The command that runs another one in it."""
+        script = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
+        return ["sh", "-ec", script, "sh", *map(str, self._folders), "--", *command]
 
     def seconds(self) -> float:
         """CPU used so far."""

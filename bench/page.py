@@ -87,7 +87,9 @@ def _table(scenario: Scenario, results: Sequence[Result]) -> list[str]:
     heads = [name if name in certain or name == "smtp-sink" else f"{name} (no sync)" for name in servers]
     more = ", ".join(said for name, said in _FURTHER.items() if any(further[name].values()))
     lines = [
-        f"{_UNITS[scenario.figure]}, median ± half the spread, or the one that was taken" + (f"; below it {more}" if more else "") + ".",
+        f"{_UNITS[scenario.figure]}, median ± half the spread, or the only one"
+        + (f"; below {more}" if more else "")
+        + ".",
         "",
         "| | " + " | ".join(heads) + " | ratio |",
         "|---|" + "---:|" * (len(servers) + 1),

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,22 +90,30 @@ def _turns(servers: Sequence[Running], number: int) -> list[Running]:
 
 
 def _start(run: _Run, step: Step, names: list[str], top: Path, stack: ExitStack) -> list[Running]:
-    servers = []
+    """All at once, which takes as long as the slowest; then each is made ready by itself."""
     scenario = step.scenario
     issued = issue(top, ["localhost", "127.0.0.1"]) if scenario.needs_tls else None
-    for place, name in enumerate(names):
+
+    def start(place: int, name: str) -> Running:
         peer = PEERS[name]
+        if scenario.purpose in peer.cannot:
+            raise LeftOut(peer.cannot[scenario.purpose])
+        peer.prepare()
         port = FIRST_PORT + place * _PORTS_EACH
         ground = Ground(
             folder_of(top, name.lower()), port, scenario.purpose, port + 3 if scenario.needs_next_host else 0,
-            issued.certificate if issued else None, issued.key if issued else None,
+            scenario.is_numbered, issued.certificate if issued else None, issued.key if issued else None,
         )  # fmt: skip
+        running = peer.start(ground)
+        stack.callback(running.end)
+        return running
+
+    with ThreadPoolExecutor() as pool:
+        starts = {name: pool.submit(start, place, name) for place, name in enumerate(names)}
+    servers = []
+    for name, started in starts.items():
         try:
-            if scenario.purpose in peer.cannot:
-                raise LeftOut(peer.cannot[scenario.purpose])
-            peer.prepare()
-            running = peer.start(ground)
-            stack.callback(running.end)
+            running = started.result()
             scenario.begin(running, run.plan.matrix)
             running.group.rest(REST_FOR)
         except (LeftOut, OSError, LoadFailed) as error:

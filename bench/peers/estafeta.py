@@ -44,6 +44,8 @@ class Estafeta(Peer):
         )
         if not (folder / "data").exists():
             self._populate(folder, file)
+            if ground.is_numbered:
+                add_mailboxes(folder / "data")
         greeting = {"imap": b"* OK", "pop3": b"+OK"}.get(kind, b"220")
         running = self.launch(ground, [PROGRAM, "serve"], {"ESTAFETA_CONFIG": str(file)}, greeting=greeting)
         if ground.purpose is Purpose.RELAY:
@@ -60,7 +62,6 @@ class Estafeta(Peer):
                 env={**ENVIRONMENT, "ESTAFETA_CONFIG": str(file)},
                 input=PASSWORD.encode() + b"\n",
             )
-        add_mailboxes(folder / "data")
 
 
 def add_mailboxes(data: Path, number: int = MAILBOXES, *, first: int = 0, is_numbered: bool = True) -> None:

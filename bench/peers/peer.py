@@ -55,6 +55,8 @@ class Ground:
     port: int
     purpose: Purpose
     sink: int = 0
+    is_numbered: bool = False
+    """Whether numbered addresses lead to a hundred mailboxes."""
     certificate: Path | None = None
     key: Path | None = None
     settings: str = ""
@@ -116,8 +118,8 @@ class Peer(ABC):
         log = (ground.folder / "output").open("ab")
         started_at = time.perf_counter()
         process = subprocess.Popen(
-            command,
-            preexec_fn=group.enter,
+            group.entering(command),
+            start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -31,8 +31,8 @@ FEW, LONG_ENOUGH, TRIES = 20, 0.3, 4
 """Messages of the first try of a load; seconds from which it tells how fast a server is; tries at most."""
 MOST_OCTETS = 1 << 30
 """Of what is sent for a figure, and of what all sessions send at once."""
-WARM_UP = 500
-"""Messages before the first case."""
+WARM_UP, WARM_UP_FOR = 300, 2.0
+"""Messages before the first case, and the seconds after which there are no more of them."""
 _MODES: tuple[Mode, ...] = ("kept", "each")
 _SAID = {"kept": "kept connections", "each": "a connection each"}
 
@@ -45,7 +45,6 @@ class Accept(Scenario):
     purpose = Purpose.ACCEPT
     explanation = "Until the last 250. Estafeta delivers into the mailbox with it; the others only queue."
     peers = (*Scenario.peers, "smtp-sink")
-    is_numbered = False
     recipients = 1
     short: tuple[tuple[int, int], ...] = (
         (KIB, 1), (KIB, 10), (KIB, 50), (KIB, 200), (10 * KIB, 50), (100 * KIB, 50), (5 * KIB * KIB, 10)
@@ -78,7 +77,11 @@ class Accept(Scenario):
 
     def begin(self, running: Running, matrix: Matrix) -> None:
         """The first messages after a start are slow everywhere."""
-        self.figures(Case("", sessions=10), running, WARM_UP)
+        until = time.monotonic() + WARM_UP_FOR
+        for _ in range(WARM_UP // 50):
+            self.figures(Case("", sessions=10), running, 50)
+            if time.monotonic() > until:
+                break
 
     def measure(self, case: Case, running: Running, matrix: Matrix) -> Figures:
         """As many messages as were asked for, or as the time has room for."""

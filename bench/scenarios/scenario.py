@@ -56,6 +56,8 @@ class Scenario(ABC):
     peers: tuple[str, ...] = ("Estafeta", "Postfix", "Exim", "OpenSMTPD", "Haraka", "aiosmtpd")
     needs_next_host = False
     needs_tls = False
+    is_numbered = False
+    """Whether each message goes to another of a hundred mailboxes."""
     start_seconds = 12.0
     """How long the start of all servers takes, about."""
 
