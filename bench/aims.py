@@ -78,13 +78,19 @@ def is_telling(scenario: str, case: str) -> bool:
 
 
 def can_win(results: Iterable[Result], scenario: Scenario, case: str, name: str, durable: Sequence[str]) -> bool:
-    """Whether a further round of a server may change a ratio: ours, the ceiling, and who is not far behind the best."""
+    """Whether a further round of a server may change an aim's figure: ours, the ceiling, who is not far behind."""
     if name == OURS or (scenario.name, case, name) == ("accept", CEILING_CASE, CEILING):
         return True
     kept = list(results)
-    return name in durable and any(
-        _is_near(summaries(kept, scenario.name, figure).get(case, {}), name, durable, is_more_better=figure == "rate")
-        for figure in (scenario.figure, "cpu_us")
+    return (
+        scenario.has_ratio
+        and name in durable
+        and any(
+            _is_near(
+                summaries(kept, scenario.name, figure).get(case, {}), name, durable, is_more_better=figure == "rate"
+            )
+            for figure in (scenario.figure, "cpu_us")
+        )
     )
 
 

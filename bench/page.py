@@ -18,7 +18,7 @@ from bench.plan import missing
 from bench.plots import bars
 from bench.results import Result
 from bench.scenarios import SCENARIOS
-from bench.scenarios.scenario import Scenario
+from bench.scenarios.scenario import Matrix, Scenario
 from bench.statistics import Summary, left_out, ratio, summaries
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,10 @@ def write(results: Sequence[Result], command: str) -> None:
     PLOTS.mkdir(exist_ok=True)
     for scenario in _seen(results):
         found = summaries(results, scenario.name, scenario.figure)
-        picture = bars(scenario.title, _UNITS[scenario.figure], found, _servers(found))
+        by_case = {case: found[case] for case in _cases(scenario, found)}
+        picture = bars(
+            scenario.title, _UNITS[scenario.figure], by_case, _servers(found), is_logarithmic=scenario.figure != "rate"
+        )
         (PLOTS / f"{scenario.name}.svg").write_text(picture)
 
 
@@ -75,6 +78,12 @@ def _seen(results: Sequence[Result]) -> list[Scenario]:
     return [scenario for name, scenario in SCENARIOS.items() if name in names]
 
 
+def _cases(scenario: Scenario, found: Mapping[str, object]) -> list[str]:
+    """Those that have figures, in the scenario's order."""
+    order = [case.title for case in scenario.cases(Matrix(is_full=True))]
+    return sorted(found, key=lambda case: order.index(case) if case in order else len(order))
+
+
 def _servers(found: Mapping[str, Mapping[str, Summary]]) -> list[str]:
     seen = {name for by in found.values() for name in by}
     return [name for name in PEERS if name in seen]
@@ -86,18 +95,18 @@ def _table(scenario: Scenario, results: Sequence[Result]) -> list[str]:
     servers, certain = _servers(found), durable()
     heads = [name if name in certain or name == "smtp-sink" else f"{name} (no sync)" for name in servers]
     more = ", ".join(said for name, said in _FURTHER.items() if any(further[name].values()))
+    below = f"; below {more}" if more else ""
     lines = [
-        f"{_UNITS[scenario.figure]}, median ± half the spread, or the only one"
-        + (f"; below {more}" if more else "")
-        + ".",
+        f"{_UNITS[scenario.figure]}, median ± half the spread, or the only one{below}.",
         "",
-        "| | " + " | ".join(heads) + " | ratio |",
-        "|---|" + "---:|" * (len(servers) + 1),
+        "| | " + " | ".join(heads) + (" | ratio |" if scenario.has_ratio else " |"),
+        "|---|" + "---:|" * (len(servers) + scenario.has_ratio),
     ]
-    for case, by in found.items():
-        cells = [_cell(case, name, by, further) for name in servers]
-        compared = ratio(OURS, by, certain, is_more_better=scenario.figure == "rate")
-        cells.append("" if compared is None else f"{compared[0]:.1f} ({compared[1]})")
+    for case in _cases(scenario, found):
+        cells = [_cell(case, name, found[case], further) for name in servers]
+        if scenario.has_ratio:
+            compared = ratio(OURS, found[case], certain, is_more_better=scenario.figure == "rate")
+            cells.append("" if compared is None else f"{compared[0]:.{1 if compared[0] >= 1 else 2}f} ({compared[1]})")
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     return lines
 

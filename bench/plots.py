@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from math import log
 
 from bench.statistics import Summary
 
@@ -11,12 +12,19 @@ COLOURS = ("#1b7f5c", "#3b6fb6", "#c2702c", "#8a5fb0", "#b0475f", "#7a7a7a", "#4
 WIDTH, LEFT, RIGHT, BAR, GAP = 900, 330, 90, 12, 14
 
 
-def bars(title: str, unit: str, cases: Mapping[str, Mapping[str, Summary]], servers: list[str]) -> str:
+def bars(
+    title: str,
+    unit: str,
+    cases: Mapping[str, Mapping[str, Summary]],
+    servers: list[str],
+    *,
+    is_logarithmic: bool = False,
+) -> str:
     """The picture: a bar is the median, its line from the least to the most."""
     shown = {case: {name: by[name] for name in servers if name in by} for case, by in cases.items()}
-    largest = max((one.most for by in shown.values() for one in by.values()), default=1.0) or 1.0
-    scale = (WIDTH - LEFT - RIGHT) / largest
-    parts, y = [f'<text x="10" y="20" font-weight="bold">{escape(title)}, {escape(unit)}</text>'], 36
+    length = _scale([one for by in shown.values() for one in by.values()], is_logarithmic=is_logarithmic)
+    heading = f"{title}, {unit}" + (" (a logarithmic scale)" if is_logarithmic else "")
+    parts, y = [f'<text x="10" y="20" font-weight="bold">{escape(heading)}</text>'], 36
     for number, name in enumerate(servers):
         x = 10 + number * 108
         parts.append(f'<rect x="{x}" y="{y}" width="10" height="10" fill="{_colour(number)}"/>')
@@ -25,12 +33,13 @@ def bars(title: str, unit: str, cases: Mapping[str, Mapping[str, Summary]], serv
     for case, by in shown.items():
         parts.append(f'<text x="{LEFT - 8}" y="{y + 10}" text-anchor="end">{escape(case)}</text>')
         for name, one in by.items():
-            width, colour = one.median * scale, _colour(servers.index(name))
+            least, width, most = length(one.least), length(one.median), length(one.most)
+            colour, digits = _colour(servers.index(name)), 0 if one.median >= 10 else 1
             parts.append(
                 f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 2}" fill="{colour}"/>'
-                f'<line x1="{LEFT + one.least * scale:.1f}" x2="{LEFT + one.most * scale:.1f}" y1="{y + 5}" '
+                f'<line x1="{LEFT + least:.1f}" x2="{LEFT + most:.1f}" y1="{y + 5}" '
                 f'y2="{y + 5}" stroke="#000"/>'
-                f'<text x="{LEFT + one.most * scale + 5:.1f}" y="{y + 9}" font-size="10">{one.median:,.0f}</text>'
+                f'<text x="{LEFT + most + 5:.1f}" y="{y + 9}" font-size="10">{one.median:,.{digits}f}</text>'
             )
             y += BAR
         y += GAP if by else BAR + GAP
@@ -38,6 +47,18 @@ def bars(title: str, unit: str, cases: Mapping[str, Mapping[str, Summary]], serv
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="11">\n'
         f'<rect width="{WIDTH}" height="{y}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
+
+
+def _scale(shown: Sequence[Summary], *, is_logarithmic: bool) -> Callable[[float], float]:
+    """How long a bar is."""
+    room = WIDTH - LEFT - RIGHT
+    largest = max((one.most for one in shown), default=1.0) or 1.0
+    smallest = min((one.least for one in shown if one.least > 0), default=largest)
+    if not is_logarithmic or smallest == largest:
+        return lambda figure: room * figure / largest
+    # The shortest bar is still to be seen.
+    bottom = smallest / 2
+    return lambda figure: room * log(max(figure, bottom) / bottom) / log(largest / bottom)
 
 
 def _colour(number: int) -> str:

@@ -40,6 +40,7 @@ class Growth(Scenario):
     title = "Growth"
     purpose = Purpose.ACCEPT
     explanation = "1 KiB into a mailbox with 50 kept sessions, in a server of its own that has so much of something."
+    has_ratio = False
     peers = ("Estafeta",)
     flat = (QUEUE, MAILBOX, ACCOUNTS, IDLE)
     """What a message's cost must not grow with."""

@@ -53,6 +53,8 @@ class Scenario(ABC):
     explanation: str
     figure = "rate"
     """The one that is compared."""
+    has_ratio = True
+    """Whether an aim is a ratio to the best of the others."""
     peers: tuple[str, ...] = ("Estafeta", "Postfix", "Exim", "OpenSMTPD", "Haraka", "aiosmtpd")
     needs_next_host = False
     needs_tls = False
