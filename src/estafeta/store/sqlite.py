@@ -41,6 +41,9 @@ nearly any group."""
 _STATEMENTS = 512
 """Texts that stay prepared."""
 
+_KNOWN = 20_000
+"""What may be known from one group to the next: mailboxes, mostly; a few megabytes."""
+
 _ROWS_WAITING = 1000
 """Rows that may wait before a change begins: some milliseconds, so that a group knows how long it has taken."""
 
@@ -150,7 +153,7 @@ class SqliteTransaction:
 
     def begin(self, *, is_direct: bool, is_unchanged: bool = False) -> None:
         """Forget what is left of the last group; `is_unchanged`: the database is as that group left it."""
-        if not is_unchanged:
+        if not is_unchanged or len(self.known) > _KNOWN:
             self.known.clear()
         self.released.clear()
         self.touched.clear()
