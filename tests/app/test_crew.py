@@ -62,7 +62,9 @@ class Said:
 def with_crew(tmp_path: Path, main: Callable[[Crew, Said], Awaitable[None]]) -> None:
     async def run() -> None:
         said = Said(tmp_path / "said")
-        crew = Crew(Commands(said.command("worker"), said.command("indexer")), restart_after=(0.0, 0.1))
+        crew = Crew(
+            Commands(said.command("worker"), said.command("indexer")), restart_after=(0.0, 0.1), indexer_after=0.0
+        )
         try:
             await main(crew, said)
         finally:
@@ -131,7 +133,7 @@ def test_none_outlives_the_first_process(tmp_path: Path) -> None:
         "from estafeta.app.crew import Commands, Crew\n"
         "from estafeta.config.settings import ProcessSettings\n"
         "async def main():\n"
-        f"    crew = Crew({commands})\n"
+        f"    crew = Crew({commands}, indexer_after=0.0)\n"
         "    await crew.fit(ProcessSettings(workers=2), 30.0)\n"
         "    await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
@@ -181,7 +183,7 @@ def test_the_sockets_of_one_that_dies_again_and_again_are_closed(tmp_path: Path)
 @pytest.mark.parametrize("command", [["/nowhere/such-a-program"], [sys.executable, "-c", "import sys; sys.exit(3)"]])
 def test_a_process_that_cannot_run_does_no_harm(tmp_path: Path, command: list[str]) -> None:
     async def main() -> None:
-        crew = Crew(Commands(command, command), restart_after=(0.0, 0.05))
+        crew = Crew(Commands(command, command), restart_after=(0.0, 0.05), indexer_after=0.0)
         await crew.fit(ProcessSettings(workers=2), 30.0)
         await asyncio.sleep(0.2)
         await crew.stop(30.0)

@@ -7,13 +7,13 @@ mailbox in question, in steps.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import structlog
 
 from estafeta.mail.mime.description import Description, describe
 from estafeta.mail.mime.index import index
 from estafeta.mail.mime.text import Searchable, searchable
+from estafeta.mail.value import value
 from estafeta.store import accounts, descriptions, mailboxes, messages
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, StoreError
@@ -34,7 +34,7 @@ Rest = Callable[[], Awaitable[None]]
 """Asked for between two steps."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Read:
     """What one step has read."""
 

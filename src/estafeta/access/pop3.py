@@ -18,6 +18,7 @@ from estafeta.access.login import Logins, Say
 from estafeta.access.maildrop import MaildropInUse, MaildropLocks, OpenMaildrop, open_maildrop
 from estafeta.access.tally import AccessTally
 from estafeta.mail.address import Address
+from estafeta.mail.value import value
 from estafeta.net.errors import ConnectionLost, DeadlinePassed, NetError
 from estafeta.net.narrator import speak_of
 from estafeta.net.stream import Stream
@@ -113,7 +114,7 @@ class Ended(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Pop3Environment:
     """What POP3 sessions need from outside; one for the whole process."""
 

@@ -8,7 +8,7 @@ these is another envelope with the same content.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from estafeta.agents.outbound.notifier import Notifier
@@ -48,7 +48,7 @@ class Dispatching(Protocol):
         """Give back what may have been queued by a commit whose end nobody saw."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outward:
     """How mail for other hosts is queued; one for the whole process."""
 

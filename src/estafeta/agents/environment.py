@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from estafeta.agents.envelopes import Outward
@@ -14,6 +14,7 @@ from estafeta.agents.pressure import Pressure
 from estafeta.agents.promises import PromiseSettings, holding
 from estafeta.agents.settings import ReceptionSettings, SmtpLimits
 from estafeta.agents.tally import ReceptionTally
+from estafeta.mail.value import value
 from estafeta.mail.wording import Wording
 from estafeta.net.address import IpNetwork, PeerAddress
 from estafeta.net.dns import Resolver
@@ -45,7 +46,7 @@ class Role(StrEnum):
         return self in (Role.MX, Role.SUBMISSION, Role.ODMR)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Environment:
     """What a session needs from outside; one for the whole process."""
 
@@ -80,7 +81,7 @@ class Environment:
     """Those of sessions that have ended."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListenerFacts:
     """What sessions of one listener have in common."""
 

@@ -18,6 +18,7 @@ from estafeta.mail.address import Address
 from estafeta.mail.catalogue import ondemand as said
 from estafeta.mail.catalogue import senders
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.net.errors import NetError
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.routes import RouteAction, RouteRule
@@ -67,7 +68,7 @@ class EtrnFor(StrEnum):
     """502."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OnDemandCustomer:
     """One `[[on_demand.customer]]`: an account that calls for the mail of its domains."""
 
@@ -148,7 +149,7 @@ class Frequency:
         self._nodes[node] = self._monotonic()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OnDemand:
     """What sessions do on demand; one for the whole process."""
 
@@ -177,7 +178,7 @@ class OnDemand:
 # ETRN.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Wanted:
     """What an ETRN is about: destinations by name, and those whose name ends in that of a `below`."""
 
@@ -289,7 +290,7 @@ def _way(rule: RouteRule, name: str) -> Destination | None:
     return Destination(DestinationKind.DOMAIN, name) if rule.action is RouteAction.MX else None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Found:
     """What there is of the mail that was asked for."""
 

@@ -11,12 +11,12 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 
 from estafeta.app.privileges import HeldKey
 from estafeta.config.settings import ProcessSettings
+from estafeta.mail.value import value
 from estafeta.net.inherited import OWN_VARIABLE, ListeningSockets
 
 _log = structlog.get_logger("estafeta.app.crew")
@@ -25,10 +25,12 @@ RESTART_AFTER = (1.0, 60.0)
 """Seconds before a process that died is started again: at first, and at most; doubled each time."""
 STEADY_AFTER = 60.0
 """Seconds after which a process is no longer taken for one that dies at once."""
+INDEXER_AFTER = 5.0
+"""Seconds after which the indexer is started: it would take half of the processor on which the server starts."""
 STANDARD_INPUT = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Commands:
     """What the other processes are started by."""
 
@@ -47,6 +49,7 @@ class Crew:
         commands: Commands,
         *,
         restart_after: tuple[float, float] = RESTART_AFTER,
+        indexer_after: float = INDEXER_AFTER,
         sockets: ListeningSockets | None = None,
         key: HeldKey | None = None,
     ) -> None:
@@ -54,6 +57,7 @@ class Crew:
         self._sockets = sockets
         self._key = key
         self._restart_after = restart_after
+        self._indexer_after = indexer_after
         self._members: dict[str, _Member] = {}
 
     async def fit(self, settings: ProcessSettings, seconds: float) -> None:
@@ -63,7 +67,7 @@ class Crew:
             for number in range(2, settings.workers + 1)
         }
         if settings.indexer:
-            wanted["indexer"] = _Start(self._commands.indexer)
+            wanted["indexer"] = _Start(self._commands.indexer, after=self._indexer_after)
         surplus = [self._members.pop(name) for name in [*self._members] if name not in wanted]
         for name, start in wanted.items():
             if name not in self._members:
@@ -82,7 +86,7 @@ class Crew:
         await asyncio.gather(*(member.stop(seconds) for member in members))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Start:
     """How a process is started, and what it is handed."""
 
@@ -91,6 +95,8 @@ class _Start:
     sockets: ListeningSockets | None = None
     number: int = 0
     """Which of the processes that serve it is."""
+    after: float = 0.0
+    """Seconds before it is started first."""
 
     async def begin(self) -> asyncio.subprocess.Process:
         """Start it. Raises OSError."""
@@ -126,6 +132,7 @@ class _Member:
     async def _keep(self) -> None:
         pause = self._first_pause
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(self._start.after)
         while not self._is_stopping:
             began = loop.time()
             try:

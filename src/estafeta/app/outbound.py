@@ -6,7 +6,6 @@ import asyncio
 import hmac
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import structlog
@@ -31,6 +30,7 @@ from estafeta.app.monitoring.tallies import Tallies
 from estafeta.app.surroundings import Surroundings
 from estafeta.config.settings import ListenerKind, Settings
 from estafeta.mail.address import Address, AddressError, ReversePath
+from estafeta.mail.value import value
 from estafeta.net.bell import BELLS, Bell
 from estafeta.net.counting import CountingResolver, DnsTally
 from estafeta.net.dns import Resolver
@@ -47,7 +47,7 @@ from estafeta.store.store import Store
 log = structlog.get_logger("estafeta.app.outbound")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Way:
     """How hosts are found and what is asked of them; also for commands that only tell."""
 

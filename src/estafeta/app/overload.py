@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from estafeta.agents.pressure import Pressure
 from estafeta.app.machine import files_left, memory_share
 from estafeta.app.monitoring.standing import room_of
 from estafeta.config.settings import OverloadSettings
+from estafeta.mail.value import value
 from estafeta.net.listener import Room
 from estafeta.store.store import Store
 
@@ -54,7 +54,7 @@ class Level(IntEnum):
     """And MAIL in sessions that are open."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Figures:
     """What one look has found."""
 

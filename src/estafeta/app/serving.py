@@ -170,6 +170,7 @@ async def _serve(settings: Settings, read_again: ReadAgain | None, commands: Com
     # Work on a hundred thousand messages makes as many objects, and no garbage: the usual 700 make half of it a search
     # for some.
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()
     overload = Overload(
         settings.overload,
         office.store,

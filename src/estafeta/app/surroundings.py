@@ -10,9 +10,10 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from estafeta.mail.value import value
 from estafeta.net.address import IpNetwork
 from estafeta.net.dns import DnsSettings, Resolver
 from estafeta.net.listener import ConnectionLimits, Listener, Room, Serve, listen
@@ -44,7 +45,7 @@ def _nonce() -> str:
     return secrets.token_urlsafe(24)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Surroundings:
     """See the module."""
 

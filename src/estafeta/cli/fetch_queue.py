@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, octets, say
 from estafeta.cli.passwords import asked_password, read_password
 from estafeta.config.location import find_config
+from estafeta.mail.value import value
 
 if TYPE_CHECKING:
     from estafeta.agents.environment import Environment
@@ -209,7 +209,7 @@ def _record(reply: Reply) -> dict[str, object]:
 # ATRN and TURN.
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fetched:
     """What came of a call whose roles were to be turned."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from dataclasses import dataclass
 from email.utils import getaddresses
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from estafeta.mail.address import Address, AddressError, ForwardPath, ReversePat
 from estafeta.mail.downgrade import CannotDowngrade, to_seven_bit
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.header import fields
+from estafeta.mail.value import value
 from estafeta.net.tls import client_context
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Server:
     """Where to hand in, and how."""
 

@@ -11,11 +11,11 @@ import re
 import time
 from calendar import timegm
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from estafeta.mail.header import field, header_size
+from estafeta.mail.value import value
 
 _NEWLINE = re.compile(rb"\r?\n")
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
@@ -45,7 +45,7 @@ _KEYWORDS_FILE = "dovecot-keywords"
 _KEYWORD = re.compile(r"[^\x00-\x20\x7f-\U0010ffff(){%*\"\\\]]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Filed:
     """One message of a file."""
 

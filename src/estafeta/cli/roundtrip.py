@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import poplib
 import ssl
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, localtime, make_msgid
@@ -16,6 +15,7 @@ from estafeta.cli.trace import lines, record, story
 from estafeta.client import ClientError, TlsMode
 from estafeta.config.settings import Listen, ListenerKind
 from estafeta.mail.address import Address, ReversePath
+from estafeta.mail.value import value
 from estafeta.net.errors import NetError
 from estafeta.wire.errors import LocalProtocolError, RemoteProtocolError
 from estafeta.wire.sasl import SaslError
@@ -28,7 +28,7 @@ _DEADLINE = 10.0
 """Seconds for POP3; all of it happens on this machine."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Proof:
     """What happened, told for people (`lines`) and for machines (`chapters`)."""
 

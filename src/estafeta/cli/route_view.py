@@ -14,6 +14,7 @@ from estafeta.cli.queue_view import counted, failed, state_record
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.reply import Reply
 from estafeta.mail.tls_report import PolicyKind
+from estafeta.mail.value import value
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.hosts import Host
 from estafeta.routing.routes import End, RouteRule, ToHost, ToMailbox, ToNowhere
@@ -48,7 +49,7 @@ class Verdict(Enum):
         return list(Verdict).index(self)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rule:
     """One `[[route]]` of the settings."""
 
@@ -58,7 +59,7 @@ class Rule:
     rule: RouteRule
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToldEnd:
     """One end of the way through our own house."""
 
@@ -85,7 +86,7 @@ class Limits:
     """The `[[destination_limit]]` that says so."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToldDestination:
     """A destination beyond our house, and how it is at present."""
 
@@ -104,7 +105,7 @@ class ToldDestination:
     """Recipients that a server tries, or has next in line."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Explanation:
     """All that is told of one address."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from estafeta.cli.faults import complain
 from estafeta.config.faults import SettingsError
 from estafeta.config.location import CANDIDATES, CONFIG_VARIABLE, parse
+from estafeta.mail.value import value
 
 if TYPE_CHECKING:
     from estafeta.client import SendResult
@@ -65,7 +66,7 @@ class Invocation:
     config: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Submission:
     """Where the message goes, and how bare names are completed."""
 

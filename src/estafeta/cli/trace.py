@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from estafeta.cli.opening import opened
 from estafeta.cli.options import config_option, json_option
 from estafeta.cli.output import document, instant, moment, octets, one_line, say
 from estafeta.cli.queue_view import failed, next_attempt
+from estafeta.mail.value import value
 from estafeta.routing.destinations import LATER
 from estafeta.store.ids import IdSource
 from estafeta.store.records import DestinationState, EntryKind, Instant, JournalEntry, MessageId, QueuedRecipient
@@ -34,7 +35,7 @@ _MOST_NOW = 50
 """Queued recipients of a message that are told to people; `estafeta queue show` has all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Chapter:
     """One entry of the journal, and where its message is now."""
 
@@ -261,8 +262,8 @@ def lines(chapter: Chapter) -> Iterator[str]:
         yield _line("decision", _decision(decision, entry.at))
     for name in _LEDGER:
         facts.pop(name, None)
-    for name, value in facts.items():
-        yield _line(name.replace("_", " "), _plain(value))
+    for name, fact in facts.items():
+        yield _line(name.replace("_", " "), _plain(fact))
     yield from _now(chapter)
 
 

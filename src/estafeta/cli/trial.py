@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from estafeta.cli.faults import CommandFault, complain
 from estafeta.cli.options import json_option
 from estafeta.cli.output import document, say
 from estafeta.mail.address import Address
+from estafeta.mail.value import value
 
 if TYPE_CHECKING:
     from estafeta.app import PostOffice
@@ -98,7 +98,7 @@ drain_seconds = 2
 """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Trial:
     """A trial's folder, ready to be served."""
 

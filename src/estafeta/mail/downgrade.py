@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from base64 import encodebytes
 from binascii import a2b_qp
-from dataclasses import dataclass
 
 from estafeta.mail.line_ends import has_bare_line_ends
 from estafeta.mail.mime.fields import without_comments
 from estafeta.mail.quoted_printable import quoted_printable
+from estafeta.mail.value import value
 
 MAX_LINE = 998
 """Octets of a line without its CRLF (RFC 5321 §4.5.3.1.6, RFC 5322 §2.1.1)."""
@@ -80,7 +80,7 @@ def _has_long_line(octets: bytes) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Fields:
     """What a header section says of the body behind it."""
 
@@ -94,7 +94,7 @@ class _Fields:
     has_version: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Delimiter:
     """RFC 2046 §5.1.1: from the CRLF before it to the end of its line; the last one up to the CRLF behind it."""
 

@@ -6,12 +6,12 @@ What a reply means is found in `known_replies`; the texts of each language stand
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from estafeta.mail import explanations_en, explanations_es
 from estafeta.mail.known_replies import KNOWN
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 
 MAX_TEXT = 2000
 """Characters of a reply that are looked at; hosts say what matters at the beginning."""
@@ -26,7 +26,7 @@ class Language(StrEnum):
     """Spanish."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Explanation:
     """What to tell of a reply."""
 

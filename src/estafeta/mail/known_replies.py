@@ -7,12 +7,12 @@ exact (RFC 3463 and its registry), then words that many hosts use, then vague st
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KnownReply:
     """One record: what replies it is about, and the key of its texts."""
 

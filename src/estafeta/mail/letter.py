@@ -6,7 +6,6 @@ Recipients with whom the same happened for the same reason are told of together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from textwrap import wrap
@@ -14,6 +13,7 @@ from textwrap import wrap
 from estafeta.mail.explanations import Explanation, Language, explain
 from estafeta.mail.header import HeaderField, field
 from estafeta.mail.report import Action, Relaying, Report, ReportedRecipient, clean
+from estafeta.mail.value import value
 
 WIDTH = 72
 MAX_SUBJECT = 200
@@ -27,7 +27,7 @@ _MAX_FIELD = 1000
 """Octets of a field of the original message that are read: encoded words are costly when they have no end."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Phrases:
     """All that is said in one language."""
 
@@ -254,7 +254,7 @@ def letter(report: Report) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Group:
     """Recipients with whom the same happened for the same reason."""
 

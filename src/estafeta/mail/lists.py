@@ -7,12 +7,12 @@ that no address, whatever it holds, leaves its place or needs UTF-8.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
 from estafeta.mail.address import Address
 from estafeta.mail.header import fields
+from estafeta.mail.value import value
 
 # RFC 5322 §3.2.3: dot-atom-text, of which RFC 2919 §3 makes a List-Id.
 _ATOM = "!#$%&'*+-/=?^_`{|}~"
@@ -21,7 +21,7 @@ _BRACKETED = re.compile(r"<([^<>]*)>")
 _BLANK = re.compile(r"\s+")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Listed:
     """A list that mail goes through: the address that it is posted to, and who gets its notifications."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.header import Header
 from hashlib import blake2b
 
@@ -22,6 +22,7 @@ from estafeta.mail.quoted_printable import quoted_printable
 from estafeta.mail.reply import EnhancedStatusCode, Reply
 from estafeta.mail.report import Action, Report, ReportedRecipient, clean
 from estafeta.mail.trace import date_time
+from estafeta.mail.value import value
 from estafeta.mail.xtext import to_unitext, to_xtext
 
 __all__ = ["Action", "ComposedNotification", "Language", "Report", "ReportedRecipient", "compose"]
@@ -41,7 +42,7 @@ _MTA_NAME = re.compile(r"[0-9A-Za-z_.-]{1,255}|\[[0-9A-Za-z:.]{1,60}\]")
 _ATOM = re.compile(r"[!#-'*+\-/-9=?A-Z^-~]{1,60}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ComposedNotification:
     """A notification ready to be sent."""
 
@@ -54,7 +55,7 @@ class ComposedNotification:
     """With its angle brackets."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Part:
     """One part of the multipart/report."""
 

@@ -6,12 +6,11 @@ decoders do nothing but decode. What cannot be read is said to be more than the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from estafeta.mail.mime.decoding import UnknownEncoding, codec
 from estafeta.mail.mime.index import Limits, Part, indexed
 from estafeta.mail.mime.section import decoded
 from estafeta.mail.mime.text import header_text
+from estafeta.mail.value import value
 
 MAX_OCTETS = 65_536
 """Octets of a message that are looked at: many screens full."""
@@ -27,7 +26,7 @@ MAX_BOUNDARY = 70
 _LIMITS = Limits(depth=MAX_DEPTH, parts=500, field=MAX_FIELD)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Readable:
     """What a message says in plain text."""
 

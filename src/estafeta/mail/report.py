@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.envelope import OriginalRecipient
 from estafeta.mail.explanations import Language
 from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.value import value
 
 
 class Action(StrEnum):
@@ -32,7 +32,7 @@ class Relaying(Enum):
     """The next server does not know of the time in which it is to be delivered (RFC 2852 §4.1.4.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportedRecipient:
     """One recipient that the sender is told of."""
 
@@ -61,7 +61,7 @@ class ReportedRecipient:
     """For delayed ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Report:
     """One notification before it is composed."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from estafeta.mail.readable import Readable
+from estafeta.mail.value import value
 
 BAR = "| "
 REPLACED = "\ufffd"
@@ -23,7 +23,7 @@ MAX_HEADING = 200
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Screenful:
     """What is shown of one message; every character prints."""
 

@@ -10,12 +10,12 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from estafeta.mail.address import Address
 from estafeta.mail.trace import date_time
+from estafeta.mail.value import value
 
 MAX_FAILURES = 1000
 """Failures told one by one under one policy: a megabyte of JSON at most, and far more hosts than a domain has."""
@@ -49,7 +49,7 @@ class PolicyKind(StrEnum):
     NONE = "no-policy-found"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsFault:
     """Something that a domain should be told of."""
 
@@ -58,7 +58,7 @@ class TlsFault:
     """In words (`failure-reason-code`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppliedPolicy:
     """The policy of a domain that a session was had under."""
 
@@ -84,7 +84,7 @@ class AppliedPolicy:
         return facts
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsFailure:
     """One way in which sessions failed."""
 
@@ -106,7 +106,7 @@ class TlsFailure:
         return _encode({name: value for name, value in facts.items() if value})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReportFacts:
     """What a report says beside its counts."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from estafeta.mail.value import value
 from estafeta.net.errors import TlsError
 
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -28,7 +28,7 @@ RENEW_BEFORE = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Issued:
     """Where a certificate and its key are, and the authority that signed it, all PEM files."""
 
@@ -64,7 +64,7 @@ def issue(folder: Path, names: Iterable[str], *, now: datetime | None = None) ->
     return issued
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Pair:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey

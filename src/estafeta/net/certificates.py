@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from estafeta.mail.value import value
 from estafeta.net.errors import TlsError
 
 # RFC 9598 §3: id-on-SmtpUTF8Mailbox
@@ -32,7 +32,7 @@ UNREADABLE: Final = (
 """What the library raises for a certificate that it cannot read, or for a part of it that is read when it is asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientCertificate:
     """What is known of a client that showed it."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+from estafeta.mail.value import value
+
 T = TypeVar("T")
 
 FAILURE_TTL = 5.0
@@ -28,7 +30,7 @@ class DnsStatus(StrEnum):
     """Nobody knows: no answer, a failing server, an answer that failed validation, aliases in a circle."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MxRecord:
     """RFC 1035 §3.3.9; the exchange in lower case without the root's dot, empty for the null MX (RFC 7505)."""
 
@@ -36,7 +38,7 @@ class MxRecord:
     exchange: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsaRecord:
     """RFC 6698 §2.1: certificate usage, selector, matching type, and the certificate association data."""
 
@@ -46,7 +48,7 @@ class TlsaRecord:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer(Generic[T]):
     """What was found out about one name and type; records only where the status is FOUND."""
 

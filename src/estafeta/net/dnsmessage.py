@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -20,6 +19,7 @@ import dns.rdataclass
 import dns.rdatatype
 from dns.rdatatype import RdataType
 
+from estafeta.mail.value import value
 from estafeta.net.dns import MxRecord, TlsaRecord
 
 MAX_CHAIN = 16
@@ -99,7 +99,7 @@ _VALUES: dict[RdataType, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """What is asked, in class IN, and the id that only the asked server knows."""
 
@@ -118,7 +118,7 @@ class Question:
         return octets
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One record of a response; `ttl` in seconds."""
 
@@ -128,7 +128,7 @@ class Record:
     data: dns.rdata.Rdata
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Response:
     """What a server said to a question."""
 

@@ -10,10 +10,10 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from estafeta.mail.value import value
 from estafeta.net.dns import DnsStatus, Resolver
 from estafeta.net.errors import NetError, TlsError
 from estafeta.net.stream import SocketStream, connect
@@ -40,7 +40,7 @@ class HttpsError(NetError):
     """No answer that can be used; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpsAnswer:
     """What the server said."""
 
@@ -50,7 +50,7 @@ class HttpsAnswer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpsUrl:
     """Where a request goes."""
 

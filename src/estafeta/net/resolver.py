@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import dns.name
 import dns.rcode
 from dns.rdatatype import RdataType
 
+from estafeta.mail.value import value
 from estafeta.net.dns import Answer, DnsSettings, DnsStatus, MxRecord, TlsaRecord, TrustAd, failed
 from estafeta.net.dnsmessage import MAX_CHAIN, Record, Response, name_of, records_of, text_of
 from estafeta.net.nameservers import RESOLV_CONF, NameserverError, Nameservers
@@ -31,7 +32,7 @@ _ENTRY = 512
 _Key = tuple[str, RdataType]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Kept:
     answer: Answer[Any]
     until: float

@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from estafeta.mail.value import value
 from estafeta.net.certificates import UNREADABLE
 from estafeta.net.errors import TlsError
 
@@ -70,7 +71,7 @@ class TlsClientSettings:
     """PEM file of the authorities trusted where a certificate is checked; the system's when left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsFacts:
     """What was agreed in one TLS handshake."""
 
@@ -87,7 +88,7 @@ class TlsFacts:
     where the session was resumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CertificateFacts:
     """What a certificate says of itself."""
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Generic, TypeVar
 
+from estafeta.mail.value import value
 from estafeta.net.address import IpNetwork, client_network
 
 
@@ -68,7 +69,7 @@ class LoginSettings:
     """Logins that may wait for their password to be checked; more are told to come back later."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Admission:
     """Whether a login may be tried, and after how many seconds."""
 

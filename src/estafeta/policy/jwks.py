@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import jwt
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from estafeta.mail.value import value
 from estafeta.net.errors import NetError
 from estafeta.net.https import Https, HttpsUrl
 from estafeta.policy.oauth import (
@@ -51,7 +51,7 @@ _PUBLIC: Final = frozenset(("kty", "crv", "x", "y", "n", "e"))
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SigningKey:
     """A key that the issuer signs with."""
 

@@ -11,12 +11,12 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from estafeta.mail.address import Address, AddressError, parse_local_part
+from estafeta.mail.value import value
 from estafeta.net.address import client_network
 from estafeta.net.certificates import client_certificate
 from estafeta.policy.guard import Admission, LoginGuard
@@ -69,7 +69,7 @@ class RefusalReason(StrEnum):
     """The account's password must not be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LoginAccepted:
     """The client is the owner of the account, and acts for it."""
 
@@ -77,7 +77,7 @@ class LoginAccepted:
     authorization: Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LoginRefused:
     """The client is not let in."""
 
@@ -101,7 +101,7 @@ class RunInThread(Protocol):
     def __call__(self, function: Callable[[], _T], /) -> Awaitable[_T]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Found:
     """The account a login name stands for, if any."""
 
@@ -111,7 +111,7 @@ class _Found:
     credentials: Credentials | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Exchange:
     """A SCRAM exchange whose client has been given its salt."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import quote_plus, urlencode
 
+from estafeta.mail.value import value
 from estafeta.net.errors import NetError
 from estafeta.net.https import Https, HttpsAnswer, HttpsError, HttpsUrl
 
@@ -66,7 +67,7 @@ class OAuthSettings:
     time."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenFacts:
     """The token is good."""
 
@@ -76,7 +77,7 @@ class TokenFacts:
     """The end of its life; None where nothing is said of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenRefused:
     """The token is not good."""
 
@@ -88,7 +89,7 @@ class TokenRefused:
     """It was good once: nobody is guessing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenUnchecked:
     """Whether the token is good cannot be found out now."""
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from estafeta.mail.value import value
 
 
 class DestinationKind(StrEnum):
@@ -22,7 +23,7 @@ class DestinationKind(StrEnum):
 _NAMED = (DestinationKind.GATEWAY, DestinationKind.ON_DEMAND, DestinationKind.LATER)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Destination:
     """One destination; `name` is a domain, an address literal, the name of a gateway, or nothing."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from itertools import chain, groupby, zip_longest
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from estafeta.mail.address import AddressError, parse_domain
 from estafeta.mail.catalogue import recipients
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.net.dns import Answer, DnsStatus, MxRecord, Resolver
 
 MAX_HOSTS = 20
@@ -33,7 +33,7 @@ IsOwn = Callable[[str, str], bool]
 Shuffle = Callable[[list[Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Host:
     """A host that takes mail."""
 
@@ -46,7 +46,7 @@ class Host:
     """DNSSEC vouches for an address of it, so that TLSA records are worth a question (RFC 7672 §2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hosts:
     """The hosts of a domain, best preference first, equal ones shuffled. At least one."""
 
@@ -62,7 +62,7 @@ class Hosts:
     """Sentences for people: what was found, what was passed over and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NoHosts:
     """No host takes mail of the domain, for ever (5yz) or for now (4yz)."""
 
@@ -127,7 +127,7 @@ async def find_host(name: str, resolver: Resolver, *, ipv6: bool = True) -> Host
     return Hosts(name, (host,), found.is_authentic, False, found.ttl, found.notes())
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Addresses:
     """What the DNS says of a host's addresses."""
 

@@ -7,11 +7,12 @@ the operator say where mail goes, and where there is none the DNS does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.catalogue import recipients
 from estafeta.mail.lists import Listed
+from estafeta.mail.value import value
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.routes import (
     End,
@@ -36,7 +37,7 @@ MAX_ALIAS_DEPTH = 50
 """Aliases behind aliases; deeper ones count as a loop."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LocalRules:
     """The settings that local routing follows."""
 
@@ -192,7 +193,7 @@ def _postmaster(tx: Transaction, rules: LocalRules, domain: str, account: Addres
     return _to_inbox(tx, chosen, "postmaster's mail, by the oldest account")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Alias:
     """An address that stands for others: an alias, a list, a catch-all, or postmaster by the settings."""
 

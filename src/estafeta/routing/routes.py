@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from estafeta.mail.address import Address, ForwardPath
 from estafeta.mail.lists import Listed
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.store.records import MailboxId
 
 __all__ = [
@@ -37,7 +37,7 @@ class RouteAction(StrEnum):
     """Not taken (550 5.7.1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RouteRule:
     """One `[[route]]` of the settings: what becomes of mail for domains whose mailboxes are not here.
 
@@ -94,7 +94,7 @@ MAX_ENDS_TOLD = 20
 """Ends of an alias that the journal names one by one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToMailbox:
     """Ends here, in a mailbox of ours."""
 
@@ -114,7 +114,7 @@ class ToMailbox:
         return f"mailbox of {self.account}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToHost:
     """Goes on to another host; `address` is the recipient there (an alias may have changed it)."""
 
@@ -135,7 +135,7 @@ class ToHost:
         return f"<{self.address}> by way of {self.destination}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ToNowhere:
     """Is taken and let go, as a rule of the operator says."""
 
@@ -149,7 +149,7 @@ class ToNowhere:
         return "nowhere"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """Goes nowhere; the reply says so to the client, the reason to the journal."""
 
@@ -165,7 +165,7 @@ class Refused:
 End = ToMailbox | ToHost | ToNowhere
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expansion:
     """An alias, followed to its ends: every mailbox and host once, in the order of the members."""
 

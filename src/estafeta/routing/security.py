@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from estafeta.mail.reply import Reply
 from estafeta.mail.tls_report import AppliedPolicy, PolicyKind, TlsFault, TlsResultKind
+from estafeta.mail.value import value
 from estafeta.net.chains import Authorities, load_chain
 from estafeta.net.dane import check_tlsa, usable
 from estafeta.net.dns import DnsStatus, Resolver, TlsaRecord
@@ -41,7 +42,7 @@ class TlsLevel(StrEnum):
     """Always, with a certificate that is verified."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsRule:
     """One `[[tls_policy]]` of the settings: the TLS that mail to a domain needs. The first rule that fits is taken.
 
@@ -73,7 +74,7 @@ class DaneSettings:
     """Check the certificates of hosts whose names and TLSA records DNSSEC vouches for (RFC 7672)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HostDemand:
     """What is asked of one host, and why."""
 

@@ -19,6 +19,7 @@ import structlog
 
 from estafeta.mail.address import AddressError, parse_domain
 from estafeta.mail.tls_report import TlsFault, TlsResultKind
+from estafeta.mail.value import value
 from estafeta.net.dns import DnsStatus, Resolver
 from estafeta.net.errors import TlsError
 from estafeta.net.https import Https, HttpsError, HttpsUrl
@@ -77,7 +78,7 @@ class StsError(ValueError):
     """What was fetched is no policy; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StsPolicy:
     """A policy (RFC 8461 §3.2)."""
 
@@ -162,7 +163,7 @@ def policy_id(records: tuple[str, ...]) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StsAnswer:
     """What is known of a domain's policy."""
 
@@ -177,7 +178,7 @@ class StsAnswer:
 NO_POLICY = StsAnswer(None)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Known:
     policy_id: str
     policy: StsPolicy
@@ -188,7 +189,7 @@ class _Known:
         return self.expires_at - self.policy.holds_for
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Failed:
     fault: TlsFault
     until: float

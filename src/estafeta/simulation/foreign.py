@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from estafeta.mail.value import value
 from estafeta.simulation.loop import Process, VirtualLoop
 from estafeta.simulation.network import Network, Port, Socket
 
@@ -51,7 +52,7 @@ GREY_FOR = 300.0
 _PATH = re.compile(rb"<([^>]*)>")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Taken:
     """One transaction that a host answered 250, or kept."""
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from estafeta.mail.address import Address
+from estafeta.mail.value import value
 from estafeta.simulation.letters import TOKEN, Letter, State, digest_of, token_of
 from estafeta.simulation.network import Connection, Transport
 from estafeta.simulation.node import SMALL_QUOTA, USERS, Node
@@ -51,7 +52,7 @@ class End:
     """The forward-paths that lead there, each of which may go for itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """One message in a mailbox."""
 

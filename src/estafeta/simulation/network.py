@@ -14,9 +14,9 @@ import os
 import random
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
+from estafeta.mail.value import value
 from estafeta.simulation.loop import PROCESS, Process, VirtualLoop
 
 WRITE_HIGH = 64 * 1024
@@ -27,7 +27,7 @@ SYN_AFTER = 130.0
 """Seconds after which a connection to a machine that says nothing has failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fate:
     """What becomes of one connection."""
 
@@ -41,7 +41,7 @@ class Fate:
     """Octets of a piece, where the way is slow; 0: all at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NetworkFaults:
     """How likely what is; probabilities of each connection."""
 

@@ -7,7 +7,6 @@ import contextlib
 import random
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from estafeta.app.office import PostOffice
 from estafeta.app.surroundings import Surroundings
 from estafeta.config.settings import Listen, ListenerKind, Settings, ShutdownSettings, SmtpSettings, StoreSettings
 from estafeta.mail.address import Address
+from estafeta.mail.value import value
 from estafeta.net.dns import DnsSettings
 from estafeta.net.listener import ConnectionLimits, Listener, Room, Serve
 from estafeta.net.tls import TlsClientSettings
@@ -53,7 +53,7 @@ _LOOK_AFTER = 0.5
 """Seconds between two looks at whether a process that was told to stop has ended, or is dead."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """A machine, its address and its domain."""
 

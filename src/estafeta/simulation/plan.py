@@ -6,9 +6,9 @@ An action is a line of its own, so that a run that failed can be tried again wit
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import StrEnum
 
+from estafeta.mail.value import value
 from estafeta.simulation.foreign import TEMPORARY, Script
 from estafeta.simulation.node import PLACES, USERS, Place
 
@@ -43,7 +43,7 @@ class Kind(StrEnum):
     CLOCK = "clock"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Action:
     """One line of the plan."""
 
@@ -63,7 +63,7 @@ class Action:
         return " ".join(word for word in (f"{self.at:9.1f}", self.kind.value, *facts, path) if word)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """All of a run but what chance does to it underway."""
 

@@ -17,6 +17,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO
 
+from estafeta.mail.value import value
 from estafeta.simulation.plan import make_plan
 from estafeta.simulation.shrinking import only, shrink
 from estafeta.simulation.world import Result, Templates, quick_folder, run
@@ -25,7 +26,7 @@ _SHARE = 20
 """Seeds that a process gets at a time: so many that starting it does not count, so few that its memory does not."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """A seed that failed."""
 

@@ -8,12 +8,12 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from estafeta.mail.value import value
 from estafeta.net.authority import issue
 from estafeta.simulation.dns import Nameserver
 from estafeta.simulation.foreign import Foreign, Script
@@ -39,7 +39,7 @@ _MOST_FAILURES = 5
 """Starts that fail although nothing is broken any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Result:
     """What came of a run."""
 

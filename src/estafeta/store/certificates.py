@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from estafeta.mail.address import Address, AddressError
+from estafeta.mail.value import value
 from estafeta.store import accounts
 from estafeta.store.addresses import address_of, key_of
 from estafeta.store.engine import Transaction
@@ -16,7 +16,7 @@ from estafeta.store.statements import Statements
 _sql = Statements("certificates")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KeptCertificate:
     """One certificate of an account."""
 

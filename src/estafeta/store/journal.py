@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 
+from estafeta.mail.value import value
 from estafeta.store.engine import Row, Transaction
 from estafeta.store.ids import IdSource
 from estafeta.store.records import EntryKind, Instant, JournalEntry, MailboxId, MessageId, RecipientId
@@ -39,7 +39,7 @@ def _encode(facts: object) -> str:
     return "".join(_pieces(facts, 0))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ends:
     """Where a message went: `estafeta audit` finds it there again. Facts `delivered` and `queued` of the entry."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
-from dataclasses import dataclass
 
 from estafeta.mail.address import AddressError
 from estafeta.mail.mime.index import Part, find, index
 from estafeta.mail.mime.section import section
+from estafeta.mail.value import value
 from estafeta.store import accounts, acl, mailboxes, messages, url_keys
 from estafeta.store.addresses import address_of, key_of
 from estafeta.store.content import ContentStore
@@ -40,7 +40,7 @@ class TooLarge(LinkFailed):
     """What the URL names is larger than is wanted."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Asker:
     """Who fetches, and where."""
 
@@ -53,7 +53,7 @@ class Asker:
     """A submission server that acts for the account (RFC 4468)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Linked:
     """What a URL names."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from estafeta.mail.value import value
 from estafeta.store.engine import Transaction
 from estafeta.store.files import Files, SystemFiles
 from estafeta.store.groupcommit import GroupCommit, ThreadDriver
@@ -48,7 +49,7 @@ class Reader(Protocol):
         """Finish what waits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Machinery:
     """See the module."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from zlib import crc32
 
+from estafeta.mail.value import value
 from estafeta.store import contents, mailboxes
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Transaction
@@ -40,7 +40,7 @@ class TooManyKeywords(StoreError):
     """A mailbox has no room for another keyword."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Loaded:
     """All messages of a mailbox, by UID."""
 
@@ -52,7 +52,7 @@ class Loaded:
     contents: array[int]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Changes:
     """What has happened to a mailbox since it was loaded."""
 
@@ -65,7 +65,7 @@ class Changes:
     added: Loaded
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FlagChange:
     """What a change of flags did."""
 
@@ -76,7 +76,7 @@ class FlagChange:
     """UIDs that others had changed meanwhile (RFC 7162 §3.1.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Copied:
     """Messages that are in another mailbox now (RFC 4315 §3)."""
 
@@ -85,7 +85,7 @@ class Copied:
     """Old and new UIDs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Draft:
     """One message to be appended. `content` is the caller's until the change is done."""
 
@@ -94,7 +94,7 @@ class Draft:
     internal_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Appended:
     """Messages that were appended."""
 

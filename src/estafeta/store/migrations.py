@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import apsw
 
+from estafeta.mail.value import value
 from estafeta.store.errors import NewerSchema, StoreError
 from estafeta.store.files import open_private, sync_folder
 
 _FILE = re.compile(r"(\d{4})_\w+\.sql")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Migration:
     """One step: the number that the schema has after it."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from estafeta.mail.address import Address
+from estafeta.mail.value import value
 from estafeta.store import aliases, directory
 from estafeta.store.addresses import address_of, key_of
 from estafeta.store.engine import Transaction
@@ -13,7 +12,7 @@ from estafeta.store.statements import Statements
 _sql = Statements("moved")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Moved:
     """One address; where its user is now is the member of its alias."""
 

@@ -7,10 +7,11 @@ envelopes, or of one recipient. A process is given what it claims once, until it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from estafeta.mail.address import ForwardPath, ReversePath
 from estafeta.mail.envelope import ByMode, Notify, OriginalRecipient, Ret
+from estafeta.mail.value import value
 from estafeta.store import contents, destinations, leaving
 from estafeta.store.addresses import address_of
 from estafeta.store.content import ContentStore
@@ -147,7 +148,7 @@ def next_review(tx: Transaction) -> Instant | None:
     return None if row is None else row[0]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Backlog:
     """How much there is for a destination; what is held does not count."""
 

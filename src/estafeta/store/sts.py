@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.store.engine import Transaction
 from estafeta.store.records import Instant
 from estafeta.store.statements import Statements
@@ -13,7 +12,7 @@ _sql = Statements("sts")
 _REMOVED_AT_ONCE = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class KeptPolicy:
     """A policy as it was fetched."""
 

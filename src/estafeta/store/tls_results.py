@@ -7,15 +7,15 @@ gone: a report that may have been sent is not sent again after a crash.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.store.engine import Transaction
 from estafeta.store.statements import Statements
 
 _sql = Statements("tls_results")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TlsResult:
     """Sessions that went the same way under the same policy."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.store import messages
 from estafeta.store.engine import Transaction
 from estafeta.store.records import MessageId, Uid
@@ -12,7 +11,7 @@ from estafeta.store.statements import Statements
 _sql = Statements("whereabouts")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Copy:
     """One message in one mailbox."""
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
+
+from estafeta.mail.value import value
 
 PAGE_SIZE = 4096
 """Octets of a page where no header says it: databases of ours were never made otherwise."""
@@ -20,7 +21,7 @@ _LITTLE, _BIG = 0x377F0682, 0x377F0683
 _MASK = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Frame:
     """One page in the log."""
 
@@ -34,7 +35,7 @@ class Frame:
     """Its checksum fits."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Log:
     """What is read of a write-ahead log."""
 

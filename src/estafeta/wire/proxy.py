@@ -7,11 +7,12 @@ octet behind the header and never more than the form allows: 107 octets of versi
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
+
+from estafeta.mail.value import value
 
 SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 """How version 2 begins; no protocol of mail begins so (§2.2)."""
@@ -54,7 +55,7 @@ class _Family(IntEnum):
         return (0, 12, 36, 216)[self]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Endpoint:
     """One end of the client's connection to the proxy."""
 
@@ -62,7 +63,7 @@ class Endpoint:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProxyHeader:
     """Who the connection is for. No ends (LOCAL, UNKNOWN, UNIX, datagrams): it is the proxy's own (§2.1, §2.2)."""
 

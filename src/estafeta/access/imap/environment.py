@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from estafeta.access.imap.searching.remembered import Remembered
 from estafeta.access.imap.settings import ImapSettings
@@ -11,11 +11,12 @@ from estafeta.access.imap.snapshots import Snapshots
 from estafeta.access.indexing import Indexing
 from estafeta.access.login import Say
 from estafeta.access.tally import AccessTally
+from estafeta.mail.value import value
 from estafeta.policy.login import Authenticator
 from estafeta.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImapEnvironment:
     """Made by the composition root, anew when the settings are read again; the snapshots stay."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from estafeta.access.imap.rendering import HEADER_OCTETS, Batch, Plan, binary_literal, response_name, without_nul
@@ -13,6 +12,7 @@ from estafeta.mail.mime.decoding import transfer_decoded
 from estafeta.mail.mime.fields import header_end
 from estafeta.mail.mime.index import Part, find, unpack
 from estafeta.mail.mime.section import UnknownEncoding, header_fields, section_span
+from estafeta.mail.value import value
 from estafeta.store.content import ContentStore
 from estafeta.wire.imap.fetching import Binary, BinarySize, Section, SectionText
 
@@ -20,7 +20,7 @@ PIECE = 512 * 1024
 """Octets read from the file, and in memory, at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stretch:
     """Octets of the file, from `first` up to before `last`."""
 
@@ -28,7 +28,7 @@ class Stretch:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LargeMessage:
     """The response for one message. `octets` closes the file; so does `close`."""
 

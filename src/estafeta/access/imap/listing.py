@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from estafeta.access.imap.naming import INBOX, OTHER_USERS, SEPARATOR, normal, written
+from estafeta.mail.value import value
 from estafeta.store import acl, mailboxes, subscriptions
 from estafeta.store.addresses import key_of
 from estafeta.store.engine import Transaction
@@ -81,7 +82,7 @@ def _stepping(text: str) -> Callable[[str], bool]:
     return matches
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Visible:
     """A mailbox that the user may list."""
 

@@ -8,9 +8,9 @@ user may neither see nor use is answered as what is not there (RFC 4314 §6).
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from estafeta.mail.value import value
 from estafeta.store import acl, mailboxes
 from estafeta.store.addresses import key_of
 from estafeta.store.engine import Transaction
@@ -40,7 +40,7 @@ _ANY = frozenset("lrikxa")
 """One of these lets a user know that there is a mailbox (RFC 4314 §4, MYRIGHTS)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """Where a name belongs: an account, and the name there. No account where there is none of that address."""
 
@@ -55,7 +55,7 @@ class Place:
         return self.name if self.owner is None else f"{OTHER_USERS}/{self.owner}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Found:
     """A mailbox that is there, and what the user may do in it."""
 

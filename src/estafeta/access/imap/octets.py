@@ -7,12 +7,13 @@ described yet is described here, once, and kept by a change that nobody waits fo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from estafeta.access.imap.large import LargeMessage, large_message
 from estafeta.access.imap.rendering import HEADER_OCTETS, Batch, Plan
 from estafeta.mail.mime.description import Description, describe
 from estafeta.mail.mime.fields import header_end
+from estafeta.mail.value import value
 from estafeta.store import descriptions, fetching, messages
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Row, Transaction
@@ -30,7 +31,7 @@ _DESCRIBED = 50
 """Messages described for one piece: they cost a hundred times as much as others."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Messages:
     """Messages of a view, ascending, as they were last told to the client."""
 
@@ -67,7 +68,7 @@ class Messages:
         return Batch(self.numbers, self.uids, self.flags, self.modseqs, keywords, seen=self.seen, recent=self.recent)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Piece:
     """A part of the answer."""
 

@@ -22,6 +22,7 @@ from estafeta.mail.mime.fields import header_end
 from estafeta.mail.mime.index import Part, find, index, unpack
 from estafeta.mail.mime.section import UnknownEncoding, decoded, header_fields, section_span
 from estafeta.mail.mime.structure import string
+from estafeta.mail.value import value
 from estafeta.store import fetching, messages
 from estafeta.store.engine import Row
 from estafeta.store.fetching import Shape
@@ -94,7 +95,7 @@ Values = Callable[[Batch], tuple[Iterable[Any], ...]]
 """For each place in a fragment the values of all messages."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Column:
     """What one item adds to the response."""
 
@@ -106,7 +107,7 @@ class Column:
     item: FetchItem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """How the answer to one FETCH is made."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from estafeta.access.imap.snapshot import Snapshot, keeping, link, merged
+from estafeta.mail.value import value
 from estafeta.store.records import Mailbox
 from estafeta.wire.imap.numbers import NumberSet
 
@@ -23,7 +23,7 @@ class BadNumbers(Exception):
     """A message number is beyond the last message; the command is answered BAD (RFC 9051 §9, seq-number)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Update:
     """What a client is to be told, in this order."""
 

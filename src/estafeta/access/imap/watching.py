@@ -16,6 +16,7 @@ from estafeta.access.imap.commands.metadata import names_line
 from estafeta.access.imap.commands.status import status_line
 from estafeta.access.imap.listing import Names
 from estafeta.access.imap.naming import INBOX, OTHER_USERS, SEPARATOR, normal, written
+from estafeta.mail.value import value
 from estafeta.store import acl, mailboxes, metadata
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound
@@ -38,7 +39,7 @@ MOST_WATCHED = 10_000
 _SELECTED = ("selected", "selected-delayed")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SelectedEvents:
     """What is told of the selected mailbox: nothing, without events (RFC 5465 §3.1)."""
 

@@ -17,6 +17,7 @@ from estafeta.agents.outbound.schedule import Schedule
 from estafeta.agents.outbound.settings import DestinationLimit, RelaySettings
 from estafeta.agents.outbound.settling import Settler
 from estafeta.agents.tally import RelayTally
+from estafeta.mail.value import value
 from estafeta.routing.destinations import Destination
 from estafeta.store.records import HolderId, QueuedRecipient
 from estafeta.store.store import Store
@@ -28,7 +29,7 @@ Deliver: TypeAlias = Callable[[Destination, Job, bytes], Awaitable[Attempt]]
 """Tries a job: the relay, or a gateway of this machine."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tools:
     """What a dispatcher works with; `deliver` and `reroute` follow the settings of now."""
 

@@ -20,6 +20,7 @@ from estafeta.mail.notification import Action, ComposedNotification, Language, R
 from estafeta.mail.reply import EnhancedStatusCode
 from estafeta.mail.report import Relaying
 from estafeta.mail.trace import return_path
+from estafeta.mail.value import value
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.directory import Directory
 from estafeta.routing.routes import End, Expansion, Refused, Route, ToHost, ToMailbox, ToNowhere
@@ -61,7 +62,7 @@ class NotificationSettings:
     """The address in From, which answers go to; postmaster@hostname when empty."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notices:
     """What there is to accept, and what leads nowhere."""
 
@@ -70,7 +71,7 @@ class Notices:
     """For each notification that cannot be delivered: the reverse-path, and why not."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Original:
     """What a notification must know of the message that it is about."""
 

@@ -6,13 +6,14 @@ A plan is found once and kept while the answers of the DNS hold, a minute at mos
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from estafeta.agents.outbound.gateways.settings import GatewayKind, GatewaySettings, GatewayTls
 from estafeta.agents.outbound.pool import ConnectionKey
 from estafeta.mail.reply import Reply
 from estafeta.mail.tls_report import AppliedPolicy, PolicyKind
+from estafeta.mail.value import value
 from estafeta.net.dns import Resolver
 from estafeta.routing.destinations import Destination, DestinationKind
 from estafeta.routing.hosts import Host, Hosts, NoHosts, Shuffle, find_host, find_hosts
@@ -29,7 +30,7 @@ _NOT_THERE = Reply.of(451, "the gateway for this mail is not set up, it is kept 
 _UNTIL_CALLED = Reply.of(451, "it waits until the host of its domain calls", "4.4.1")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stop:
     """One address of one host."""
 
@@ -42,7 +43,7 @@ class Stop:
     gateway: GatewaySettings | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Trouble:
     """What was in the way of a host, before or at the connection."""
 
@@ -53,7 +54,7 @@ class Trouble:
     is_remote: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Plan:
     """The stops in their order. Without any, `refusal` says why, and `troubles` what was in the way of hosts."""
 

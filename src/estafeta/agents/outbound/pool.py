@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from estafeta.agents.outbound.outcome import HostFacts
 from estafeta.client import SmtpClient
+from estafeta.mail.value import value
 
 MOST_KEPT = 100
 """Connections without work that are kept at a time, so that many hosts with little mail leave some to open."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionKey:
     """What makes two connections of equal use."""
 

@@ -32,6 +32,7 @@ from estafeta.mail.downgrade import CannotDowngrade
 from estafeta.mail.envelope import Notify, Recipient
 from estafeta.mail.reply import Reply
 from estafeta.mail.report import Relaying
+from estafeta.mail.value import value
 from estafeta.net.errors import DeadlinePassed, NetError
 from estafeta.routing.destinations import Destination
 from estafeta.routing.security import Security
@@ -61,7 +62,7 @@ class Attempt:
     """What failed was a matter of this message, or of this server: it says nothing of the destination."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Begun:
     """A message whose envelope went out behind the content of the one before, and where."""
 

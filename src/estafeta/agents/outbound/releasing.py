@@ -7,7 +7,6 @@ no mailbox before its time, accounts and aliases are those of the time, and a re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from estafeta.agents.draft import RoutedRecipient
@@ -20,6 +19,7 @@ from estafeta.mail.address import Address, AddressError
 from estafeta.mail.envelope import Body, Notify, Recipient, Sender
 from estafeta.mail.header import header_size
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.routing.directory import Directory
 from estafeta.routing.routes import Refused
 from estafeta.store import releasing
@@ -45,7 +45,7 @@ _FULL = Reply.of(452, "mailbox full", "4.2.2")
 _CHANGED = Reply.of(451, "accounts change all the time, it is tried again", "4.3.0")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Routed:
     """A held recipient and where it goes now."""
 

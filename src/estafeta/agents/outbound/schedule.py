@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from estafeta.agents.outbound.settings import RelaySettings
 from estafeta.mail.envelope import Notify
+from estafeta.mail.value import value
 from estafeta.store.records import Instant, QueuedMessage, QueuedRecipient
 
 LONGEST_BLOCK = 3600.0
 """Seconds that a destination which does not answer is left alone at most: new mail for it should not wait longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Schedule:
     """Times by the settings; `chance` gives numbers from 0 to 1."""
 

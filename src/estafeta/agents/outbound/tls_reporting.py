@@ -30,6 +30,7 @@ from estafeta.mail.tls_report import (
     report_json,
     report_mail,
 )
+from estafeta.mail.value import value
 from estafeta.net.dns import DnsStatus, Resolver
 from estafeta.net.errors import TlsError
 from estafeta.net.https import Https, HttpsError, HttpsUrl
@@ -93,7 +94,7 @@ def fault_of(error: BaseException) -> TlsFault | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Endpoints:
     """Where a domain wants its reports."""
 

@@ -6,8 +6,9 @@ lists, listeners of the settings, the first of the destinations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from estafeta.mail.value import value
 
 
 class Kind(StrEnum):
@@ -21,7 +22,7 @@ class Kind(StrEnum):
     """How many values fell up to each bound."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Metric:
     """One metric, its values told apart by the labels."""
 

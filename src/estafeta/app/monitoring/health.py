@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from estafeta.app.monitoring.tallies import Served
+from estafeta.mail.value import value
 from estafeta.store import stored
 from estafeta.store.errors import StoreError
 from estafeta.store.store import Store
@@ -31,7 +32,7 @@ class State(StrEnum):
     STOPPING = "stopping"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Check:
     """One part: whether it is well, why not, and its figures."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from estafeta.mail.value import value
 from estafeta.net.errors import NetError
 from estafeta.net.stream import Stream
 
@@ -25,7 +25,7 @@ _ACCEPT = 1000
 """Characters of an Accept header that are looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """What is answered."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from estafeta.app.monitoring import catalogue
 from estafeta.app.monitoring.readings import Readings
+from estafeta.mail.value import value
 from estafeta.store import queue, stored
 from estafeta.store.errors import StoreError
 from estafeta.store.records import Instant, QueueStatus
@@ -25,7 +26,7 @@ _CONTENTS_AFTER = 300.0
 """Seconds for which the size of all contents is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Standing:
     """What was found out."""
 

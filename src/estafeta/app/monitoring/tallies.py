@@ -7,7 +7,7 @@ import platform
 import resource
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from estafeta.agents.pressure import Pressure
 from estafeta.agents.tally import ReceptionTally, RelayTally
 from estafeta.app.monitoring import catalogue
 from estafeta.app.monitoring.readings import Readings
+from estafeta.mail.value import value
 from estafeta.net.counting import DnsTally, ListenerTally
 from estafeta.net.listener import Listener, Room
 from estafeta.store.tally import CommitTally, Histogram
@@ -37,7 +38,7 @@ class LoopTally:
         """How often it was held up for too long."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tallies:
     """All of one process; rooms are given theirs when they are wired."""
 
@@ -68,7 +69,7 @@ class Served(Protocol):
         """It."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ProcessFacts:
     """What a process uses of the machine."""
 

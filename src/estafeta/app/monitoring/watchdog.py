@@ -14,12 +14,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from estafeta.app import notify
 from estafeta.app.monitoring.tallies import LoopTally
+from estafeta.mail.value import value
 from estafeta.store.tally import CommitTally
 
 _log = structlog.get_logger("estafeta.app.watchdog")
@@ -31,7 +31,7 @@ _WRITER = "store-writer"
 """The thread of the store's changes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Patience:
     """After how many seconds something stands still."""
 

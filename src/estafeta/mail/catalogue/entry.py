@@ -5,17 +5,17 @@ A reply that always says the same is one `Reply`, made once. One with places to 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import Formatter
 
 from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.value import value
 
 _MOST = {"address": 320, "hostname": 255, "node": 256, "domain": 255, "text": 480, "verbs": 480, "challenge": 12_288}
 """Characters of a value, by the name of its place (RFC 5321 §4.5.3.1)."""
 _MOST_ELSE = 100
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """What the catalogue knows of one reply."""
 
@@ -67,9 +67,9 @@ class ReplyForm:
     def with_(self, **values: str) -> Reply:
         """The reply with these values, one for each place; what is too long for a line is cut."""
         entry = self.entry
-        for name, value in values.items():
-            if len(value) > _MOST_ELSE and "\n" not in value:
-                values[name] = value[: entry.most(name)]
+        for name, said in values.items():
+            if len(said) > _MOST_ELSE and "\n" not in said:
+                values[name] = said[: entry.most(name)]
         text = entry.english.format_map(values)
         return Reply(entry.code, entry.status, tuple(text.split("\n")), entry.key, values)
 

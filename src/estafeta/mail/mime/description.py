@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from estafeta.mail.mime.addresses import Address
 from estafeta.mail.mime.decoding import characters
 from estafeta.mail.mime.fields import Fields
@@ -11,9 +9,10 @@ from estafeta.mail.mime.index import indexed, pack
 from estafeta.mail.mime.sorting import base_subject, casemapped, message_ids, sent_at
 from estafeta.mail.mime.structure import envelope_with, people_of, structures
 from estafeta.mail.mime.text import header_text, name_text, preview
+from estafeta.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Description:
     """Of one message; the octets in it are those of FETCH responses."""
 

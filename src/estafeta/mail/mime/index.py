@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from estafeta.mail.mime.fields import Fields, fields, header_end, unfolded, without_comments
+from estafeta.mail.value import value
 
 Parameters = tuple[tuple[str, bytes], ...]
 """Names in lower case and values without their quotes, both not decoded (RFC 2231 stays as it is)."""
@@ -43,7 +44,7 @@ class Limits:
     """Parameters of one MIME field."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Part:
     """One entity. Offsets are places in the octets that were indexed."""
 

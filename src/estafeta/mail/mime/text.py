@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 
 from estafeta.mail.mime.addresses import Address, addresses
 from estafeta.mail.mime.decoding import UnknownEncoding, base64, characters, transfer_decoded
 from estafeta.mail.mime.fields import Fields, fields, unfolded
 from estafeta.mail.mime.html import html_text
 from estafeta.mail.mime.index import Limits, Part, indexed
+from estafeta.mail.value import value
 
 MAX_TEXT = 1_048_576
 """Octets of parts, decoded, that are taken as the text of one message: a thick book."""
@@ -90,7 +90,7 @@ def address_text(people: list[Address]) -> str:
     return ", ".join(found)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Searchable:
     """A message as text, not folded."""
 

@@ -7,9 +7,10 @@ where that does not give its counters it is counted in one read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
+from estafeta.mail.value import value
 from estafeta.store.audit.gap import Cursor, Gap, Ledger, Step
 from estafeta.store.engine import Row, Transaction
 from estafeta.store.ids import IdSource
@@ -37,7 +38,7 @@ _NOTHING = _Counted()
 _WORDS = ("messages", "octets", "unseen messages", "deleted messages", "octets of deleted messages")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Rows:
     """What the rows of a mailbox say."""
 
@@ -50,7 +51,7 @@ class _Rows:
         return _Rows(counted, max(self.last_uid, other.last_uid), max(self.modseq, other.modseq))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Box:
     """A mailbox's own row."""
 
@@ -66,7 +67,7 @@ class _Box:
         return f"mailbox {IdSource.text(self.mailbox_id)}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _At:
     """Where counting goes on: behind a mailbox, or within the next one."""
 

@@ -7,8 +7,8 @@ again on one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.store.audit import boxes, contents, mail, waiting
 from estafeta.store.audit.gap import Cursor, Gap, Ledger, Look
 from estafeta.store.engine import Transaction
@@ -17,7 +17,7 @@ from estafeta.store.records import Instant
 from estafeta.store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Check:
     """One kind of look at the store, and the gaps that it names."""
 

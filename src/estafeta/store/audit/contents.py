@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.store.audit.gap import Cursor, Gap, Ledger, Step
 from estafeta.store.engine import Transaction
 from estafeta.store.ids import IdSource
@@ -14,7 +13,7 @@ _sql = Statements("audit")
 _ROWS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _At:
     """Behind a content; and contents whose files were not as they should be, for a second look.
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from estafeta.mail.value import value
 from estafeta.store.ids import IdSource
 from estafeta.store.records import Fate
 
@@ -14,7 +15,7 @@ _FINAL = {fate.value for fate in Fate if fate.is_final} | {"merged"}
 Facts = dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """What the journal tells at one place."""
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
+from estafeta.mail.value import value
 from estafeta.store.audit.expunged import ExpungedUids
 from estafeta.store.engine import Transaction
 from estafeta.store.records import Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Gap:
     """One thing that is not as it must be."""
 
@@ -47,7 +48,7 @@ Cursor: TypeAlias = Any
 """Where a check goes on; None at its beginning, and after its end."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Step:
     """What one short read has found."""
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import apsw
 
+from estafeta.mail.value import value
 from estafeta.store.errors import StoreError
 from estafeta.store.files import open_private, sync_folder
 from estafeta.store.records import new_digest
@@ -32,7 +33,7 @@ class BackupError(StoreError):
     """A backup could not be made, or is not what it should be; for an operator's eyes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Manifest:
     """What a generation says of itself."""
 
@@ -57,7 +58,7 @@ class Manifest:
     """Contents that were not what had been written when they were copied."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Generation:
     """A backup that is whole."""
 

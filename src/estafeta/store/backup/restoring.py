@@ -7,12 +7,12 @@ been relayed since: it is held until the operator has looked at it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import apsw
 
+from estafeta.mail.value import value
 from estafeta.store.backup.manifest import (
     CONTENTS,
     SECRET,
@@ -43,7 +43,7 @@ class Queue(StrEnum):
     """It is tried; what went out since goes out twice."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Restored:
     """What was restored."""
 

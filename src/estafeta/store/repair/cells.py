@@ -7,8 +7,9 @@ or not at all. Nothing here trusts a number in the file further than the page it
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from struct import Struct, error
+
+from estafeta.mail.value import value
 
 Value = int | float | str | bytes | None
 """A value of a record; text that is no UTF-8 makes its record unreadable."""
@@ -28,7 +29,7 @@ class Malformed(Exception):
     """What should be a page, cell or record is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cell:
     """One cell: a row, an entry of an index, or (without payload) the key beside a child."""
 
@@ -40,7 +41,7 @@ class Cell:
     """The pages on which it goes on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """A b-tree page."""
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from estafeta.mail.value import value
+
 
 class State(StrEnum):
     """What became of a store."""
@@ -18,7 +20,7 @@ class State(StrEnum):
     """What could be saved is; the rest is in the report."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Place:
     """Where a message was, or was to go."""
 
@@ -29,7 +31,7 @@ class Place:
     uid: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Affected:
     """A message that is quarantined, lost or held."""
 

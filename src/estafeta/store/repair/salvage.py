@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.store.migrations import Migration
 from estafeta.store.repair.cells import (
     INDEX_INTERIOR,
@@ -60,7 +61,7 @@ _TOLD_BY_INDEXES = frozenset(
 """Tables of which the entries of indexes are read when rows are lost."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Salvaged:
     """One row."""
 

@@ -6,11 +6,11 @@ By its shape a page of rows is known whose place in the file is lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import apsw
 
+from estafeta.mail.value import value
 from estafeta.store.migrations import Migration
 from estafeta.store.repair.cells import Value
 
@@ -18,7 +18,7 @@ Row = dict[str, Value]
 """A row by the names of its columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Column:
     """One column."""
 
@@ -30,7 +30,7 @@ class Column:
     """What rows have that were written before the column was added."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Index:
     """An index that lies in a tree of its own."""
 
@@ -39,7 +39,7 @@ class Index:
     """What its entries hold, in their order; empty for the rowid."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shape:
     """One table."""
 

@@ -11,12 +11,12 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
 
 from estafeta.mail.mime.text import Searchable
+from estafeta.mail.value import value
 from estafeta.store.errors import StoreError, os_error
 from estafeta.store.files import open_private
 from estafeta.store.search.words import Place, question, texts, words
@@ -42,7 +42,7 @@ PRAGMA user_version = {_VERSION};
 """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidates:
     """Contents that may have a text in a place; `ids` None: any of them."""
 

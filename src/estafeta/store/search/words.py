@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 
 from estafeta.mail.mime.text import Searchable, folded
+from estafeta.mail.value import value
 
 _WORD = re.compile("[a-z0-9\x80-\U0010ffff]+")
 LONGEST = 64
@@ -55,7 +55,7 @@ def _pieces(word: str) -> Iterator[str]:
         yield word[start : start + LONGEST]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Question:
     """A text to be found, taken apart."""
 

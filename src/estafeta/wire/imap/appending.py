@@ -7,9 +7,9 @@ is read when it is there, into events; what the literal is comes with it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from estafeta.mail.value import value
 from estafeta.wire.imap import events
 from estafeta.wire.imap.commands.append import Append, Replace
 from estafeta.wire.imap.numbers import STAR
@@ -33,7 +33,7 @@ class Announced(Enum):
     URL = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fragment:
     """What a fragment said."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.session import Session, State
 
 Words = Callable[[Session], tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capability:
     """One capability, or a family of them."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 from estafeta.wire.imap.session import State
@@ -15,7 +15,7 @@ AUTHENTICATED = frozenset((State.AUTHENTICATED, State.SELECTED))
 ANY = NOT_AUTHENTICATED | AUTHENTICATED
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """One command."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from estafeta.mail.value import value
 
 
 class Status(StrEnum):
@@ -16,7 +17,7 @@ class Status(StrEnum):
     PREAUTH = "PREAUTH"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Completion:
     """The tagged response. `code` goes in brackets, with its arguments: `TRYCREATE`, `APPENDUID 38505 3955`."""
 

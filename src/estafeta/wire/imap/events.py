@@ -6,29 +6,28 @@ message an AppendMessage, its octets and URLs in pieces, an AppendMessageEnd, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuthenticationResponse:
     """The client's response to a challenge, decoded: answer with `challenge` or `complete`."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuthenticationEnded:
     """The exchange is over by `*` or by a bad line, and is answered already: forget it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The end of IDLE: answer with `complete`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppendMessage:
     """A message begins."""
 
@@ -41,26 +40,26 @@ class AppendMessage:
     """Said with UTF8 (RFC 6855 §4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppendOctets:
     """The next octets of the message."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppendUrl:
     """What a URL names belongs here (RFC 4469 §3)."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppendMessageEnd:
     """The message is whole."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AppendEnd:
     """The end of the command: answer with `complete`."""
 
@@ -68,12 +67,12 @@ class AppendEnd:
     """False: the rest cannot be read, nothing of it counts, and the engine knows the answer itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TooManyFaults:
     """The client was told BYE for its faults, many or one that leaves no way on: send what waits, and close."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnswersWaiting:
     """Much waits to be sent, or much was read: send what waits, and give others their turn, before asking again."""
 

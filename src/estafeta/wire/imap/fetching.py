@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from estafeta.mail.value import value
 
 
 class Item(StrEnum):
@@ -33,7 +34,7 @@ class SectionText(StrEnum):
     MIME = "MIME"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Section:
     """BODY[...], BODY.PEEK[...], and RFC822, RFC822.HEADER, RFC822.TEXT of IMAP4rev1, which are sections too."""
 
@@ -50,7 +51,7 @@ class Section:
     """The name in the response without partial, such as `BODY[1.2]` or `RFC822.TEXT`; the response adds `<first>`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Binary:
     """BINARY[...] and BINARY.PEEK[...] (RFC 3516, RFC 9051 §6.4.5): a part with its encoding undone."""
 
@@ -59,14 +60,14 @@ class Binary:
     peek: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BinarySize:
     """BINARY.SIZE[...]."""
 
     path: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Preview:
     """PREVIEW (RFC 8970)."""
 

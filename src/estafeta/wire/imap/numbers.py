@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from estafeta.mail.value import value
 
 STAR = 0
 """`*`: the largest number in use."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NumberSet:
     """A sequence-set as it was said: ranges in their order, either end may be STAR."""
 

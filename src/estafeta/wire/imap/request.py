@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from estafeta.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One command, read. The engine keeps its tag until it is completed."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.numbers import NumberSet
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class And:
     """All of these; without any: ALL."""
 
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Or:
     """One of two."""
 
@@ -24,14 +24,14 @@ class Or:
     second: Key
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Not:
     """What does not match the key."""
 
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Flag:
     """A flag or keyword is set: ANSWERED, SEEN ..., KEYWORD; the others are Not(Flag). `\\Recent` for RECENT.
 
@@ -54,7 +54,7 @@ class Where(StrEnum):
     """Header section or body."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Contains:
     """A text is in a field or the body; decoded from the charset of the command."""
 
@@ -62,7 +62,7 @@ class Contains:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HasField:
     """HEADER name text; the empty text matches each message that has the field."""
 
@@ -86,7 +86,7 @@ class When(StrEnum):
     SINCE = "SINCE"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dated:
     """BEFORE, ON, SINCE, SENTBEFORE ..., SAVEDBEFORE ...: days without regard of time and zone."""
 
@@ -95,12 +95,12 @@ class Dated:
     day: date
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SaveDateSupported:
     """SAVEDATESUPPORTED (RFC 8514 §4.3)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Aged:
     """OLDER and YOUNGER (RFC 5032), by INTERNALDATE."""
 
@@ -108,7 +108,7 @@ class Aged:
     is_older: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sized:
     """LARGER and SMALLER, in octets; neither takes the size itself."""
 
@@ -116,7 +116,7 @@ class Sized:
     is_larger: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Numbered:
     """A sequence-set: message numbers, or UIDs for `UID set`; `$` is the saved result either way."""
 
@@ -124,14 +124,14 @@ class Numbered:
     is_uid: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Modified:
     """MODSEQ (RFC 7162 §3.1.5); the entry name and type are read and mean nothing more."""
 
     modseq: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Identified:
     """EMAILID and THREADID (RFC 8474 §6)."""
 
@@ -139,7 +139,7 @@ class Identified:
     object_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Filtered:
     """FILTER name (RFC 5466)."""
 
@@ -165,7 +165,7 @@ class Return(StrEnum):
     PARTIAL = "PARTIAL"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Window:
     """PARTIAL first:last, counted from 1; both negative: counted from the end (RFC 9394 §3.1)."""
 
@@ -173,7 +173,7 @@ class Window:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Returning:
     """RETURN (...): `None` for a command without it; `RETURN ()` is ALL."""
 
@@ -195,7 +195,7 @@ class SortKey(StrEnum):
     DISPLAYTO = "DISPLAYTO"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Criterion:
     """One sort criterion."""
 

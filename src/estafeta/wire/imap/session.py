@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from estafeta.mail.value import value
 
 
 class State(StrEnum):
@@ -15,7 +16,7 @@ class State(StrEnum):
     LOGOUT = "logout"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offer:
     """What is offered now; the engine refuses what is not."""
 

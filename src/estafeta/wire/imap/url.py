@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
+
+from estafeta.mail.value import value
 
 MAX_URL = 8192
 """Octets."""
@@ -42,7 +43,7 @@ class BadUrl(ValueError):
     """Not an IMAP URL, or not one that names a message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UrlSection:
     """A section, as in BODY[...]."""
 
@@ -52,7 +53,7 @@ class UrlSection:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImapUrl:
     """A URL, read."""
 

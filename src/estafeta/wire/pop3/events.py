@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from estafeta.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Login:
     """USER and PASS: answer with `logged_in` or `refuse`."""
 
@@ -13,7 +13,7 @@ class Login:
     password: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Authenticate:
     """AUTH: answer with `challenge`, `logged_in` or `refuse`.
 
@@ -24,24 +24,24 @@ class Authenticate:
     initial: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuthenticationResponse:
     """The client's response to a challenge, decoded: answer as `Authenticate`."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AuthenticationEnded:
     """The exchange is over by `*` or by a bad line, and is answered already: forget it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartTls:
     """STLS is answered already: send what waits, do the handshake, then say `tls_started`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retrieve:
     """RETR, or TOP when `lines` is not None: answer with `begin_message`... or `refuse`."""
 
@@ -49,19 +49,19 @@ class Retrieve:
     lines: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Quit:
     """QUIT: remove the messages with these numbers, then answer with `farewell`."""
 
     deleted: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AnswersWaiting:
     """Many answers wait: take and send them, then ask again. Bounds what pipelined commands can cost."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TooManyFaults:
     """The client sent too much that is no POP3; this is answered already and the session is over."""
 

@@ -6,10 +6,11 @@ Nothing is removed here: marks are what QUIT hands over, and what every other en
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from estafeta.mail.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Entry:
     """One message: its size in octets, before dot-stuffing, and its unique-id (RFC 1939 §5, §7)."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from estafeta.mail.value import value
 from estafeta.wire.pop3.events import Event
 from estafeta.wire.pop3.maildrop import Maildrop
 
@@ -30,7 +31,7 @@ class Code(StrEnum):
     UTF8 = "UTF8"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Offer:
     """What this client is offered; it changes with TLS, so the owner makes a new one then."""
 
@@ -60,7 +61,7 @@ class Session:
     maildrop: Maildrop = field(default_factory=Maildrop)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Positive:
     """+OK with its text, and the lines that follow for a multi-line answer."""
 
@@ -75,7 +76,7 @@ class Positive:
         return "\r\n".join((first, *self.lines, ".", "")).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Negative:
     """-ERR with its text, and a response code where there is one."""
 
@@ -91,7 +92,7 @@ Answer = Positive | Negative
 Reader = Callable[[Session, bytes | None], Answer | Event]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """One command: where it is legal, what it takes (ABNF), what it gives.
 

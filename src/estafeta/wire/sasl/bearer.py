@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from estafeta.mail.value import value
 from estafeta.wire.sasl.messages import BadMessage, prepared
 from estafeta.wire.sasl.steps import OAUTHBEARER, XOAUTH2, Challenge, CheckToken, Failure, SaslError, Step, Success
 
@@ -29,7 +29,7 @@ _CREDENTIALS = re.compile(rb"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _PAIR = re.compile(rb"([A-Za-z]+)=([\t\n\r\x20-\x7e]*)")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TokenError:
     """Why a token is refused, as the client is told (RFC 7628 §3.2.2)."""
 

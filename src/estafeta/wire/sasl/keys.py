@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import scramp
 
+from estafeta.mail.value import value
 from estafeta.wire.sasl.messages import prepare
 from estafeta.wire.sasl.steps import SCRAM_SHA_256
 
@@ -13,7 +12,7 @@ LEAST_ITERATIONS = 4096
 """RFC 7677 §4."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ScramKeys:
     """Made from a password; whoever has them can check a proof, and cannot give one."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 import scramp
 import scramp.utils
 
+from estafeta.mail.value import value
 from estafeta.wire.sasl.steps import SaslError
 
 # Longer than any identity or password a person has, short enough that hashing it costs nothing.
@@ -55,7 +55,7 @@ def prepared(octets: bytes, what: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientFirst:
     """RFC 5802 §7: client-first-message = gs2-header client-first-message-bare."""
 

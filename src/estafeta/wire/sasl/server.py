@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import scramp
 
+from estafeta.mail.value import value
 from estafeta.wire.sasl.bearer import BearerServer
 from estafeta.wire.sasl.cram import CramServer
 from estafeta.wire.sasl.external import ExternalServer
@@ -156,7 +156,7 @@ class _LoginServer(_PasswordServer):
         return self._check(self._identity, "", prepared(response, "password"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _AuthorizingHeader:
     """Stands in for scramp's gs2-header, which knows no authorization identity."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from estafeta.mail.value import value
 
 SCRAM_SHA_256_PLUS: Final = "SCRAM-SHA-256-PLUS"
 SCRAM_SHA_256: Final = "SCRAM-SHA-256"
@@ -28,14 +29,14 @@ class SaslError(Exception):
     """The client's side cannot go on, or a mechanism was driven out of order."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Challenge:
     """Send these octets to the client, and give its response to `step`."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CheckPassword:
     """Check the password, then call `password_checked`.
 
@@ -50,7 +51,7 @@ class CheckPassword:
         return f"CheckPassword({self.identity!r}, {self.authorization!r}, password=…)"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FetchKeys:
     """Fetch the SCRAM keys of the identity, or make up such that fit none, then call `keys_found`.
 
@@ -61,14 +62,14 @@ class FetchKeys:
     authorization: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FetchCramKeys:
     """Fetch the keys of CRAM-MD5 of the identity, or make up such that fit none, then call `cram_keys_found`."""
 
     identity: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CheckToken:
     """Find out whose token it is, then call `token_checked`.
 
@@ -83,7 +84,7 @@ class CheckToken:
         return f"CheckToken({self.authorization!r}, token=…)"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CheckCertificate:
     """The client's certificate named the identity, and no more is to come; the owner decides.
 
@@ -94,7 +95,7 @@ class CheckCertificate:
     authorization: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Success:
     """The client is who it says. `octets` are additional data for a protocol whose success reply can carry
     some; SMTP, POP3 and IMAP cannot (RFC 4422 §3.6), so the mechanisms here send theirs as a last challenge.
@@ -104,7 +105,7 @@ class Success:
     octets: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """The exchange failed. The reason is for the journal, not for the peer.
 

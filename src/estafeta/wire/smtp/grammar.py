@@ -7,7 +7,6 @@ is remembered: the same paths come again and again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from estafeta.mail.address import (
@@ -20,6 +19,7 @@ from estafeta.mail.address import (
 )
 from estafeta.mail.catalogue import syntax
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 
 
 class Fault(Exception):
@@ -42,7 +42,7 @@ _BARE = re.compile(rb"((?i:FROM|TO)) *: *([^\x00-\x20<>\x22\x7f]+)((?: .*)?)")
 _PARAMETER = re.compile(r"([0-9A-Za-z][0-9A-Za-z-]*)(?:=([^\x00-\x20=\x7f]+))?")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PathArgument:
     """The path of MAIL or RCPT as text without brackets, and the parameters behind it."""
 

@@ -7,12 +7,12 @@ within one reply), strict in size, so that no server makes its client grow.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from estafeta.mail.reply import EnhancedStatusCode, Reply
+from estafeta.mail.value import value
 from estafeta.wire.errors import RemoteProtocolError
 from estafeta.wire.smtp.extensions import EXTENSIONS
 from estafeta.wire.smtp.extensions.limits import Limits
@@ -133,7 +133,7 @@ def _reply(lines: list[tuple[int | None, str]]) -> Reply:
     return Reply(code, status, tuple(texts))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Capabilities:
     """What a server announced in its reply to EHLO or LHLO: its name, and keywords with their parameters."""
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from estafeta.mail.catalogue import orders
 from estafeta.mail.envelope import Recipient, Sender
 from estafeta.mail.reply import Reply
+from estafeta.mail.value import value
 from estafeta.mail.wording import Wording
 from estafeta.wire.smtp.data import ChunkReader, DataReader, Skipper
 from estafeta.wire.smtp.events import Event
@@ -163,7 +164,7 @@ class Session:
 ANY_PHASE = frozenset(Phase)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verb:
     """One command: where it is legal, how it is read, and what a positive reply changes."""
 
@@ -190,7 +191,7 @@ class Verb:
 Fields = TypeVar("Fields", Sender, Recipient)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parameter(Generic[Fields]):
     """A parameter of MAIL (fields of Sender) or RCPT (fields of Recipient): one reader, one writer for both sides."""
 
@@ -206,7 +207,7 @@ class Parameter(Generic[Fields]):
     """By how much it may lengthen the command line, with the blank before it (RFC 5321 §2.2.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Extension:
     """A service extension as RFC 5321 §2.2.2 asks for its registration."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.rendering import compiled
 from estafeta.access.imap.rights import ALL_FLAGS, allowed_flags, permitted
 from estafeta.access.imap.telling import chosen, tell
+from estafeta.mail.value import value
 from estafeta.store import messages
 from estafeta.store.engine import Transaction
 from estafeta.store.messages import FlagChange, TooManyKeywords
@@ -27,7 +27,7 @@ AT_ONCE = 5_000
 """Messages changed in one step: some 20 ms of the writer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Step:
     """What one step has done: flags of its messages are now (old & keep) | add."""
 

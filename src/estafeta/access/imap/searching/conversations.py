@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from estafeta.mail.value import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Threaded:
     """What a message is threaded by."""
 

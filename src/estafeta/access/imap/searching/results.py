@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.searching import Return, Returning, Window
 from estafeta.wire.imap.writing import number_set, string
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Results:
     """What was found, in the order in which it is told."""
 

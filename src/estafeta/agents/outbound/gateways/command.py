@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +36,7 @@ from estafeta.agents.outbound.gateways.settings import GatewaySettings
 from estafeta.agents.outbound.outcome import Outcome
 from estafeta.mail.reply import Reply
 from estafeta.mail.trace import return_path
+from estafeta.mail.value import value
 from estafeta.store.records import QueuedMessage, QueuedRecipient
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -67,7 +67,7 @@ _CHUNK = 65_536
 _UNSAFE = re.compile(r"[^\w @%=+:,./!-]")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Owner:
     """As whom a command runs; `ids` are the launcher's first three arguments."""
 

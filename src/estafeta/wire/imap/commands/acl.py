@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetAcl(Request):
     """Give or take rights."""
 
@@ -19,7 +18,7 @@ class SetAcl(Request):
     """Letters, `+` or `-` before them for a change."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeleteAcl(Request):
     """Take an entry away."""
 
@@ -27,14 +26,14 @@ class DeleteAcl(Request):
     identifier: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetAcl(Request):
     """All entries."""
 
     mailbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListRights(Request):
     """Which rights can be given."""
 
@@ -42,7 +41,7 @@ class ListRights(Request):
     identifier: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MyRights(Request):
     """Which one has."""
 

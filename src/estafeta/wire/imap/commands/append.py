@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, SELECTED, Command
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Append(Request):
     """Begins: the first literal is announced and not asked for yet. See events.py for what follows."""
 
     mailbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Replace(Request):
     """REPLACE (RFC 8508): as APPEND with one message, which takes the place of another."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from binascii import Error as BadEncoding
 from binascii import a2b_base64
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import NOT_AUTHENTICATED, Command
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Authenticate(Request):
     """Begin an exchange."""
 

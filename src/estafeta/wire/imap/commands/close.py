@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import SELECTED, Command
 from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Close(Request):
     """Expunge without telling, and leave the mailbox."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unselect(Request):
     """Leave the mailbox."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Check(Request):
     """A checkpoint, after IMAP4rev1."""
 

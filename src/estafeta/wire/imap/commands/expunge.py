@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import SELECTED, Command
 from estafeta.wire.imap.numbers import NumberSet
 from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expunge(Request):
     """Remove what is \\\\Deleted."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import SELECTED, Command
 from estafeta.wire.imap.fetching import Binary, BinarySize, FetchItem, Item, Preview, Section, SectionText
 from estafeta.wire.imap.numbers import NumberSet
@@ -14,7 +14,7 @@ from estafeta.wire.imap.searching import Window
 from estafeta.wire.imap.writing import astring
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fetch(Request):
     """Tell of messages."""
 

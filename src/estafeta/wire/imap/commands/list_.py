@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.commands.metadata import entry
 from estafeta.wire.imap.commands.status import StatusItem, status_items
@@ -11,7 +10,7 @@ from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ListReturn:
     """RETURN (...) of LIST (RFC 5258 §3.1, RFC 5819, RFC 8440, RFC 6154, RFC 9590)."""
 
@@ -24,7 +23,7 @@ class ListReturn:
     """Entries (RFC 9590)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class List(Request):
     """Names of mailboxes."""
 
@@ -42,7 +41,7 @@ class List(Request):
     """Said with selection options, several patterns or RETURN."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LSub(Request):
     """Subscribed names, after IMAP4rev1."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetMetadata(Request):
     """Annotations."""
 
@@ -21,7 +20,7 @@ class GetMetadata(Request):
     """0, 1, or None for infinity."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetMetadata(Request):
     """Set annotations, or remove them."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.commands.fetch import fetch_items
 from estafeta.wire.imap.fetching import FetchItem
@@ -11,7 +10,7 @@ from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EventGroup:
     """One event-group: mailboxes, and the events that are told of them."""
 
@@ -25,7 +24,7 @@ class EventGroup:
     """What FETCH tells of a new message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Notify(Request):
     """Which events are told; no groups for NOTIFY NONE."""
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.reading import MAX_MODSEQ, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetQuota(Request):
     """The limits of a root."""
 
     root: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GetQuotaRoot(Request):
     """The roots of a mailbox."""
 
     mailbox: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SetQuota(Request):
     """Other limits."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, SELECTED, Command
 from estafeta.wire.imap.commands.fetch import window
 from estafeta.wire.imap.commands.notify import mailbox_filter
@@ -37,7 +37,7 @@ from estafeta.wire.imap.searching import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Source:
     """Where ESEARCH looks (RFC 7377 §2.2): the filter names of NOTIFY, and `mailboxes`."""
 
@@ -45,7 +45,7 @@ class Source:
     mailboxes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Search(Request):
     """Find messages."""
 
@@ -57,7 +57,7 @@ class Search(Request):
     """Else the command is answered NO [BADCHARSET]."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MultiSearch(Request):
     """ESEARCH: find messages in several mailboxes."""
 
@@ -67,7 +67,7 @@ class MultiSearch(Request):
     is_charset_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sort(Request):
     """Find messages, in an order."""
 
@@ -78,7 +78,7 @@ class Sort(Request):
     is_charset_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Thread(Request):
     """Find messages, as conversations."""
 
@@ -89,7 +89,7 @@ class Thread(Request):
     is_charset_known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CancelUpdate(Request):
     """No more updates of these searches."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.numbers import STAR, NumberSet
 from estafeta.wire.imap.reading import MAX_MODSEQ, GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class QResync:
     """What the client knows of the mailbox (RFC 7162 §3.2.5)."""
 
@@ -22,7 +21,7 @@ class QResync:
     matching_uids: NumberSet | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Select(Request):
     """Open a mailbox."""
 

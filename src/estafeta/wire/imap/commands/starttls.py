@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import NOT_AUTHENTICATED, Command
 from estafeta.wire.imap.reading import Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StartTls(Request):
     """The engine has sent nothing yet: the OK goes first, then the handshake begins."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
@@ -26,7 +26,7 @@ class StatusItem(StrEnum):
     DELETED_STORAGE = "DELETED-STORAGE"  # RFC 9208 §5.2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MailboxStatus(Request):
     """Counts of a mailbox."""
 

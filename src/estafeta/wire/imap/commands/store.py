@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import SELECTED, Command
 from estafeta.wire.imap.numbers import NumberSet
 from estafeta.wire.imap.reading import MAX_MODSEQ, GrammarError, Reader
@@ -19,7 +19,7 @@ class StoreMode(StrEnum):
     REMOVE = "-FLAGS"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Store(Request):
     """Change flags."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from estafeta.mail.value import value
 from estafeta.wire.imap.command import AUTHENTICATED, Command
 from estafeta.wire.imap.reading import GrammarError, Reader
 from estafeta.wire.imap.request import Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class GenUrlAuth(Request):
     """Sign URLs."""
 
@@ -17,7 +16,7 @@ class GenUrlAuth(Request):
     """URL with `;URLAUTH=access`, and the mechanism (INTERNAL)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResetKey(Request):
     """New keys."""
 
@@ -26,7 +25,7 @@ class ResetKey(Request):
     mechanisms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UrlFetch(Request):
     """What URLs name."""
 
