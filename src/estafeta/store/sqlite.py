@@ -67,6 +67,9 @@ def _insert(statement: Statement) -> tuple[Callable[[Mapping[str, object]], tupl
     if found is None or len(names) < 2:
         return None
     row, before, behind = found[1], statement.text[: found.start()], statement.text[found.end() :]
+    # A row that fails makes the group start again, so SQLite need not be able to undo the statement alone: that saves
+    # a copy of each page that it changes.
+    before = before.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
 
     def numbered(number: int) -> str:
         first = number * len(names) + 1
