@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _break_off(*_: object) -> None:
+    """What ends this ends what it has started, and nothing disturbs it there: `timeout` tells it twice."""
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Run, print the tables, and write them where that is asked."""
     parser = _parser()
@@ -65,8 +72,8 @@ def main() -> int:
         parser.error(f"no such server: {', '.join(unknown)}")
     if unknown := [each for each in options.modes if each not in ("kept", "each")]:
         parser.error(f"no such mode: {', '.join(unknown)}")
-    # What ends this ends what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, _break_off)
     matrix = Matrix(
         is_full=options.full,
         sizes=tuple(each * KIB for each in options.sizes),

@@ -13,6 +13,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -113,7 +114,9 @@ class Peer(ABC):
         *,
         greeting: bytes = b"220",
     ) -> Running:
-        """Start a command in a control group of its own."""
+        """Start a command in a control group of its own; raises LeftOut where something else has its port."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", ground.port), 5):
+            raise LeftOut(f"something else listens on port {ground.port}")
         group = ControlGroup(f"{self.name.lower()}_{ground.port}")
         log = (ground.folder / "output").open("ab")
         started_at = time.perf_counter()
