@@ -18,15 +18,22 @@ import sys
 import time
 from pathlib import Path
 
-from bench.page import machine, tables, write
+from bench.flame import record
+from bench.loads.source import LoadFailed, Mode
+from bench.page import PLOTS, machine, tables, write
 from bench.peers import PEERS
+from bench.peers.peer import LeftOut
 from bench.plan import Plan
 from bench.results import Results
 from bench.running import run
 from bench.scenarios import SCENARIOS
+from bench.scenarios.mail import Accept
 from bench.scenarios.scenario import KIB, Matrix
 
 KEPT = Path(".bench") / "results.jsonl"
+
+
+_LOADED = [name for name, scenario in SCENARIOS.items() if isinstance(scenario, Accept)]
 
 
 def _list(text: str) -> list[str]:
@@ -54,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--continue", dest="is_continued", action="store_true", help="keep what was measured before")
     parser.add_argument("--results", type=Path, default=KEPT)
     parser.add_argument("--write", action="store_true", help="write docs/performance.md, its plots, and README.md")
+    parser.add_argument(
+        "--flame", choices=_LOADED, help="only a flame graph of Estafeta in it, by py-spy; --modes each: so connected"
+    )
     return parser
 
 
@@ -62,6 +72,19 @@ def _break_off(*_: object) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _flame(name: str, mode: Mode) -> int:
+    scenario = SCENARIOS[name]
+    assert isinstance(scenario, Accept)
+    target = PLOTS / f"{name}{'' if mode == 'kept' else '-each'}-flame.svg"
+    try:
+        record(scenario, mode, target)
+    except (LeftOut, LoadFailed, OSError) as error:
+        print(f"no flame graph: {error}", file=sys.stderr)
+        return 1
+    print(target)
+    return 0
 
 
 def main() -> int:
@@ -74,6 +97,8 @@ def main() -> int:
         parser.error(f"no such mode: {', '.join(unknown)}")
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, _break_off)
+    if options.flame:
+        return _flame(options.flame, "each" if options.modes == ["each"] else "kept")
     matrix = Matrix(
         is_full=options.full,
         sizes=tuple(each * KIB for each in options.sizes),

@@ -137,9 +137,10 @@ class Peer(ABC):
         return running
 
 
-def restart(running: Running) -> None:
-    """Stop a server and start it again on the same ground."""
+def restart(running: Running, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Stop a server and start it again on the same ground, with something done in between."""
     running.group.end()
+    meanwhile()
     again = running.peer.start(running.ground)
     running.group, running.started_at = again.group, again.started_at
     running.closing = [*again.closing, *running.closing]

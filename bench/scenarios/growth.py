@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.loads.idle import Crowd
 from bench.loads.source import send
 from bench.peers.estafeta import add_mailboxes
-from bench.peers.peer import RECIPIENT, Purpose, Running
+from bench.peers.peer import RECIPIENT, Purpose, Running, restart
 from bench.scenarios.mail import WARM_UP, Accept
 from bench.scenarios.scenario import KIB, Case, Figures, Matrix, Scenario
 
@@ -27,7 +27,7 @@ _NUMBERS = {
 }
 _RANKS = {1_000_000: 3, 100_000: 2, 1000: 2}
 """Of a full run alone; the greatest take longest."""
-_A_SECOND = {QUEUE: 20_000, MAILBOX: 2500, ACCOUNTS: 5000, IDLE: 1000, WORKERS: 1}
+_A_SECOND = {QUEUE: 20_000, MAILBOX: 2500, ACCOUNTS: 1500, IDLE: 1000, WORKERS: 1}
 """How fast it grows, about."""
 NOWHERE = "foo@[127.9.9.9]"
 """A host that refuses connections: mail for it waits."""
@@ -83,7 +83,8 @@ class Growth(Scenario):
         elif what == MAILBOX:
             send(server.port, RECIPIENT, messages=number, sessions=50, size=KIB, mode="kept", seconds=3600)
         elif what == ACCOUNTS:
-            add_mailboxes(server.ground.folder / "data", number, first=1000, is_numbered=False)
+            data = server.ground.folder / "data"
+            restart(server, lambda: add_mailboxes(data, number, first=1000, is_numbered=False))
         send(server.port, RECIPIENT, messages=WARM_UP, sessions=10, size=KIB, mode="kept")
 
 
