@@ -81,16 +81,12 @@ def can_win(results: Iterable[Result], scenario: Scenario, case: str, name: str,
     """Whether a further round of a server may change an aim's figure: ours, the ceiling, who is not far behind."""
     if name == OURS or (scenario.name, case, name) == ("accept", CEILING_CASE, CEILING):
         return True
+    if not scenario.has_ratio or name not in durable or name in scenario.once:
+        return False
     kept = list(results)
-    return (
-        scenario.has_ratio
-        and name in durable
-        and any(
-            _is_near(
-                summaries(kept, scenario.name, figure).get(case, {}), name, durable, is_more_better=figure == "rate"
-            )
-            for figure in (scenario.figure, "cpu_us")
-        )
+    return scenario.figure != "rate" or any(
+        _is_near(summaries(kept, scenario.name, figure).get(case, {}), name, durable, is_more_better=figure == "rate")
+        for figure in (scenario.figure, "cpu_us")
     )
 
 

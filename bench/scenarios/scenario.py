@@ -56,6 +56,8 @@ class Scenario(ABC):
     has_ratio = True
     """Whether an aim is a ratio to the best of the others."""
     peers: tuple[str, ...] = ("Estafeta", "Postfix", "Exim", "OpenSMTPD", "Haraka", "aiosmtpd")
+    once: tuple[str, ...] = ()
+    """Servers that are measured in the first round only."""
     needs_next_host = False
     needs_tls = False
     is_numbered = False
