@@ -29,6 +29,8 @@ _RANKS = {1_000_000: 3, 100_000: 2, 1000: 2}
 """Of a full run alone; the greatest take longest."""
 _A_SECOND = {QUEUE: 20_000, MAILBOX: 2500, ACCOUNTS: 1500, IDLE: 1000, WORKERS: 1}
 """How fast it grows, about."""
+AT_ONCE = 50_000
+"""Messages of a load: sessions have a limit."""
 NOWHERE = "foo@[127.9.9.9]"
 """A host that refuses connections: mail for it waits."""
 
@@ -81,7 +83,9 @@ class Growth(Scenario):
                 seconds=3600,
             )  # fmt: skip
         elif what == MAILBOX:
-            send(server.port, RECIPIENT, messages=number, sessions=50, size=KIB, mode="kept", seconds=3600)
+            for begun in range(0, number, AT_ONCE):
+                some = min(AT_ONCE, number - begun)
+                send(server.port, RECIPIENT, messages=some, sessions=50, size=KIB, mode="kept", seconds=3600)
         elif what == ACCOUNTS:
             data = server.ground.folder / "data"
             restart(server, lambda: add_mailboxes(data, number, first=1000, is_numbered=False))
