@@ -22,12 +22,12 @@ class PeerAddress:
     @property
     def address(self) -> IpAddress:
         """The IP address as a value."""
-        return ip_address(self.ip)
+        return _address(self.ip)
 
     @property
     def is_loopback(self) -> bool:
         """Whether this is the machine itself."""
-        return ip_address(self.ip).is_loopback
+        return _address(self.ip).is_loopback
 
     @property
     def network(self) -> str:
@@ -47,6 +47,10 @@ def peer_address(name: object) -> PeerAddress:
     if not isinstance(name, tuple) or len(name) < 2:
         return NOWHERE
     return PeerAddress(_plain_ip(str(name[0])), int(name[1]))
+
+
+_address = lru_cache(maxsize=4096)(ip_address)
+"""Read once for a host's connections, 3 us each."""
 
 
 @lru_cache(maxsize=4096)
