@@ -37,6 +37,7 @@ class Changes:
 
     def __init__(self, data_directory: Path, name: str) -> None:
         self._folder = data_directory / FOLDER
+        self._folder_name = str(self._folder)
         make_folder(self._folder)
         self._name = name
         self._gate = threading.Lock()
@@ -138,7 +139,7 @@ class Changes:
     def _look(self) -> list[Path]:
         """The bells of other processes; the folder is read only when it has changed."""
         try:
-            changed_at = self._folder.stat().st_mtime_ns
+            changed_at = os.stat(self._folder_name).st_mtime_ns  # noqa: PTH116 - after each commit
             if changed_at != self._others_at:
                 own = f"{self._name}.bell"
                 names = os.listdir(self._folder)  # noqa: PTH208
