@@ -100,7 +100,7 @@ def _is_near(servers: dict[str, Summary], name: str, durable: Sequence[str], *, 
 
 def table(results: Sequence[Result], durable: Sequence[str]) -> list[str]:
     """Lines of Markdown: ratios of mail, of reading, limits and growth, as far as there are figures."""
-    parts = [_mail(results, durable), _reading(results, durable), _limits(results)]
+    parts = [ratios(results, durable), _reading(results, durable), _limits(results)]
     lines: list[str] = []
     for part in parts:
         if len(part) > 2:
@@ -108,7 +108,8 @@ def table(results: Sequence[Result], durable: Sequence[str]) -> list[str]:
     return lines
 
 
-def _mail(results: Sequence[Result], durable: Sequence[str]) -> list[str]:
+def ratios(results: Sequence[Result], durable: Sequence[str]) -> list[str]:
+    """Lines of Markdown: ratios of mail alone."""
     lines = ["| | messages/s | aim | CPU a message | aim | beside |", "|---|---:|---:|---:|---:|---|"]
     for aim in AIMS:
         faster = _ratio(results, aim.scenario, aim.case, "rate", durable)

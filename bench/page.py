@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.aims import OURS, table
+from bench.aims import OURS, ratios, table
 from bench.peers import PEERS
 from bench.plan import missing
 from bench.plots import bars
@@ -44,12 +44,11 @@ def durable() -> list[str]:
 
 def write(results: Sequence[Result], command: str) -> None:
     """Both pages and all plots."""
-    ratios = table(results, durable())
     lines = [f"Taken by `{command}`: {machine()}.", "", *tables(results)]
     text = between(PAGE.read_text(), FIGURES, lines)
-    PAGE.write_text(between(text, RATIOS, ratios))
+    PAGE.write_text(between(text, RATIOS, table(results, durable())))
     if f"<!-- {RATIOS} -->" in README.read_text():
-        README.write_text(between(README.read_text(), RATIOS, ratios))
+        README.write_text(between(README.read_text(), RATIOS, ratios(results, durable())))
     PLOTS.mkdir(exist_ok=True)
     for scenario in _seen(results):
         found = summaries(results, scenario.name, scenario.figure)

@@ -116,10 +116,10 @@ def _start(run: _Run, step: Step, names: list[str], top: Path, stack: ExitStack)
             running = started.result()
             scenario.begin(running, run.plan.matrix)
             running.group.rest(REST_FOR)
-        except (LeftOut, OSError, LoadFailed) as error:
-            _tell(f"{scenario.name}: {name} is left out: {error}")
+        except Exception as error:  # one server's fault must not end the run of all
+            _tell(f"{scenario.name}: {name} is left out: {_reason(error)}")
             for case in step.cases:
-                run.results.add(Result(scenario.name, case.title, name, step.round, failed=str(error)))
+                run.results.add(Result(scenario.name, case.title, name, step.round, failed=_reason(error)))
             continue
         servers.append(running)
     return servers
@@ -130,15 +130,19 @@ def _measure(run: _Run, step: Step, case: Case, running: Running) -> bool:
     scenario, name = step.scenario.name, running.peer.name
     try:
         figures = dict(step.scenario.measure(case, running, run.plan.matrix))
-    except (LoadFailed, LeftOut, OSError) as error:
-        _tell(f"{scenario}, {case.title}, {name}: {error}")
-        run.results.add(Result(scenario, case.title, name, step.round, failed=str(error)))
+    except Exception as error:
+        _tell(f"{scenario}, {case.title}, {name}: {_reason(error)}")
+        run.results.add(Result(scenario, case.title, name, step.round, failed=_reason(error)))
         return not isinstance(error, Stalled)
     said = ", ".join(f"{what} {figure:,.1f}" for what, figure in figures.items())
     _tell(f"{scenario}, {case.title}, {name}: {said}")
     run.results.add(Result(scenario, case.title, name, step.round, figures))
     running.group.rest(REST_FOR)
     return True
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, LeftOut | LoadFailed | OSError) else repr(error)
 
 
 def _tell(line: str) -> None:

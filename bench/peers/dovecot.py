@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import ClassVar
 
 from bench.peers.peer import PASSWORD, USER, Ground, LeftOut, Peer, Purpose, Running, folder_of, program
@@ -72,6 +73,46 @@ service stats {{
 """
 
 
+AUTHENTICATION = """\
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+protocols =
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain
+first_valid_uid = 1
+default_client_limit = 12000
+passdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={folder}
+}}
+service auth {{
+  unix_listener {socket} {{
+    mode = 0600
+    user = postfix
+  }}
+}}
+"""
+"""Only proves logins, for another server."""
+
+
+def add_user(folder: Path) -> None:
+    """The file with the one user."""
+    hashed = subprocess.run(
+        ["doveadm", "pw", "-s", "SCRAM-SHA-256", "-r", str(ITERATIONS), "-p", PASSWORD],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    (folder / "users").write_text(f"{USER}:{hashed}::::::\n")
+    (folder / "users").chmod(0o644)
+
+
 class Dovecot(Peer):
     """For reading."""
 
@@ -92,14 +133,7 @@ class Dovecot(Peer):
         for name in ("mail", "home", "state"):
             folder_of(folder, name, "nobody", "nogroup")
         if not (folder / "users").exists():
-            hashed = subprocess.run(
-                ["doveadm", "pw", "-s", "SCRAM-SHA-256", "-r", str(ITERATIONS), "-p", PASSWORD],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout.strip()
-            (folder / "users").write_text(f"{USER}:{hashed}::::::\n")
-            (folder / "users").chmod(0o644)
+            add_user(folder)
         file = folder / "dovecot.conf"
         imap, pop3 = ground.port, ground.port + 1
         if ground.purpose is Purpose.POP3:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
+from bench.peers.dovecot import AUTHENTICATION, add_user
 from bench.peers.peer import (
     DOMAIN,
     MOST_SESSIONS,
@@ -77,12 +78,26 @@ virtual_destination_recipient_limit = 1
 _NUMBERED = "/^[0-9]*([0-9][0-9])foo@(.*)/ u$1@$2\n/^([0-9])foo@(.*)/ u0$1@$2\n"
 
 
+_SUBMISSION = """\
+smtpd_client_restrictions = static:HOLD
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {certificate}
+smtpd_tls_key_file = {key}
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+"""
+
+
 class Postfix(Peer):
-    """Accepts onto hold, so that no delivery runs beside the measurement; delivers into Maildirs."""
+    """Accepts onto hold, so that no delivery runs beside the measurement; delivers into Maildirs.
+
+    It has no passwords of its own: logins are proved by Dovecot, as is usual.
+    """
 
     name = "Postfix"
     cannot: ClassVar = {
-        Purpose.SUBMIT: "has no passwords of its own: AUTH would measure another server's login",
         Purpose.IMAP: "no IMAP server",
         Purpose.POP3: "no POP3 server",
     }
@@ -103,6 +118,8 @@ class Postfix(Peer):
         lines = MAIN.format(folder=folder, sessions=MOST_SESSIONS)
         if ground.purpose is Purpose.ACCEPT:
             lines += "smtpd_client_restrictions = static:HOLD\n"
+        elif ground.purpose is Purpose.SUBMIT:
+            lines += _SUBMISSION.format(certificate=ground.certificate, key=ground.key)
         elif ground.purpose is Purpose.RELAY:
             lines += f"relayhost = [127.0.0.1]:{ground.sink}\ndefault_destination_concurrency_limit = 100\n"
             lines += "initial_destination_concurrency = 20\nsmtp_dns_support_level = disabled\n"
@@ -117,6 +134,11 @@ class Postfix(Peer):
         (folder / "conf" / "master.cf").write_text(MASTER.format(port=ground.port))
         run(["postfix", "-c", str(folder / "conf"), "check"], folder)
         command = ["/usr/lib/postfix/sbin/master", "-c", str(folder / "conf"), "-d"]
+        if ground.purpose is Purpose.SUBMIT:
+            file = folder_of(folder, "dovecot") / "dovecot.conf"
+            file.write_text(AUTHENTICATION.format(folder=file.parent, socket=folder / "spool" / "private" / "auth"))
+            add_user(file.parent)
+            command = ["sh", "-ec", f'{program("dovecot", "dovecot-imapd")} -c {file}; exec "$@"', "sh", *command]
         running = self.launch(ground, command, {"MAIL_CONFIG": str(folder / "conf")})
         if ground.purpose is Purpose.DELIVER:
             running.delivered = files_below(mail)

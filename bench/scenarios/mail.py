@@ -91,7 +91,7 @@ class Accept(Scenario):
 
     def _room(self, case: Case, running: Running, seconds: float) -> int:
         messages = max(FEW, case.sessions)
-        most = MOST_OCTETS // case.size
+        most = MOST_OCTETS // max(KIB, case.size)
         for _ in range(TRIES):
             rate = self.figures(case, running, messages)["rate"]
             if messages / rate >= LONG_ENOUGH:
