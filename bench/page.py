@@ -26,7 +26,7 @@ PAGE, README, PLOTS = ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT
 FIGURES = "figures"
 RATIOS = "ratios"
 _UNITS = {"rate": "messages/s", "ms": "ms", "mib": "MiB", "kib": "KiB"}
-_FURTHER = {"cpu_us": "CPU µs", "peak_mib": "peak MiB", "cpu_percent": "CPU %"}
+_FURTHER = {"cpu_us": "CPU µs", "later_us": "CPU µs afterwards", "peak_mib": "peak MiB", "cpu_percent": "CPU %"}
 
 
 def between(text: str, marker: str, lines: Sequence[str]) -> str:

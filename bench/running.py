@@ -26,7 +26,7 @@ from estafeta.net.authority import issue
 
 FIRST_PORT = 12700
 _PORTS_EACH = 5
-REST_FOR = 5.0
+REST_FOR = 30.0
 """Seconds at most that a server may take to be quiet before the next one is measured."""
 
 
@@ -115,7 +115,7 @@ def _start(run: _Run, step: Step, names: list[str], top: Path, stack: ExitStack)
         try:
             running = started.result()
             scenario.begin(running, run.plan.matrix)
-            running.group.rest(REST_FOR)
+            running.rest(REST_FOR)
         except Exception as error:  # one server's fault must not end the run of all
             _tell(f"{scenario.name}: {name} is left out: {_reason(error)}")
             for case in step.cases:
@@ -134,10 +134,13 @@ def _measure(run: _Run, step: Step, case: Case, running: Running) -> bool:
         _tell(f"{scenario}, {case.title}, {name}: {_reason(error)}")
         run.results.add(Result(scenario, case.title, name, step.round, failed=_reason(error)))
         return not isinstance(error, Stalled)
+    before = running.group.seconds()
+    running.rest(REST_FOR)
+    if sent := figures.pop("messages", 0):
+        figures["later_us"] = (running.group.seconds() - before) / sent * 1e6
     said = ", ".join(f"{what} {figure:,.1f}" for what, figure in figures.items())
     _tell(f"{scenario}, {case.title}, {name}: {said}")
     run.results.add(Result(scenario, case.title, name, step.round, figures))
-    running.group.rest(REST_FOR)
     return True
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bench.peers.peer import DOMAIN, ENVIRONMENT, MAILBOXES, PASSWORD, RECIPIENT, USER, Ground, Peer, Purpose, Running
 
+from estafeta.app.crew import INDEXER_AFTER
+from estafeta.app.indexing import QUIET_AFTER
 from estafeta.mail.address import Address
 from estafeta.store import accounts, aliases
 from estafeta.store.records import Instant
@@ -26,6 +28,8 @@ class Estafeta(Peer):
     """Accepts into the mailbox: that is the same commit."""
 
     name = "Estafeta"
+    works_after = QUIET_AFTER + 0.5
+    begins_within = INDEXER_AFTER + 2.0
 
     def start(self, ground: Ground) -> Running:
         """A server with one domain."""

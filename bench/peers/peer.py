@@ -83,6 +83,15 @@ class Running:
         """Where it listens."""
         return self.ground.port
 
+    def rest(self, most: float) -> None:
+        """Wait until it has done what it does behind its answers, so that nothing of it runs beside another server.
+
+        Nobody waits longer than `most` seconds for its processes to be quiet.
+        """
+        begins_at = self.started_at + self.peer.begins_within - time.perf_counter()
+        time.sleep(max(self.peer.works_after, begins_at))
+        self.group.rest(most)
+
     def end(self) -> None:
         """Stop it and all that belongs to it."""
         self.group.end()
@@ -96,6 +105,10 @@ class Peer(ABC):
     name: str
     is_durable = True
     """Whether its 250 is given after a sync."""
+    works_after = 0.0
+    """Seconds after the last message in which it begins with what it does behind its answers."""
+    begins_within = 0.0
+    """Seconds in which all of its processes have begun."""
     cannot: ClassVar[Mapping[Purpose, str]] = {}
     """Purposes for which it is left out, and why."""
 

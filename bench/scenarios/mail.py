@@ -86,18 +86,23 @@ class Accept(Scenario):
 
     def measure(self, case: Case, running: Running, matrix: Matrix) -> Figures:
         """As many messages as were asked for, or as the time has room for."""
-        messages = matrix.messages or self._room(case, running, matrix.seconds)
-        return self.figures(case, running, max(messages, case.sessions))
+        messages, tried = matrix.messages, 0
+        if not messages:
+            messages, tried = self._room(case, running, matrix.seconds)
+        figures = self.figures(case, running, max(messages, case.sessions))
+        return {**figures, "messages": figures["messages"] + tried}
 
-    def _room(self, case: Case, running: Running, seconds: float) -> int:
-        messages = max(FEW, case.sessions)
+    def _room(self, case: Case, running: Running, seconds: float) -> tuple[int, int]:
+        """How many messages the time has room for, and how many were sent to find out."""
+        messages, tried = max(FEW, case.sessions), 0
         most = MOST_OCTETS // max(KIB, case.size)
         for _ in range(TRIES):
             rate = self.figures(case, running, messages)["rate"]
+            tried += messages
             if messages / rate >= LONG_ENOUGH:
                 break
             messages = min(most, max(2 * messages, int(rate * LONG_ENOUGH * 1.2)))
-        return min(most, int(rate * seconds))
+        return min(most, int(rate * seconds)), tried
 
     def figures(self, case: Case, running: Running, messages: int) -> Figures:
         """Send so many, and wait until they are where they belong."""
@@ -111,6 +116,7 @@ class Accept(Scenario):
             "rate": messages / seconds,
             "cpu_us": usage.cpu / messages * 1e6,
             "peak_mib": usage.peak / KIB / KIB,
+            "messages": float(messages),
         }
 
     def _wait(self, running: Running, wanted: int) -> None:

@@ -14,7 +14,8 @@ SIZES = (1 * KIB, 10 * KIB, 100 * KIB, 5 * KIB * KIB)
 SESSIONS = (1, 10, 50, 200, 1000)
 
 Figures = Mapping[str, float]
-"""By name: `rate` in messages a second or `ms`; `cpu_us` of a message; `peak_mib`."""
+"""By name: `rate` in messages a second or `ms`; `cpu_us` of a message, `later_us` what it costs after its answer;
+`peak_mib`; `messages` that were sent for it, which is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
