@@ -145,7 +145,7 @@ def _insert(
         facts = f"{facts[:-1]}{',' if entry.facts else ''}{ends.text}}}"
     values = {
         "entry_id": entry_id,
-        "kind": entry.kind.value,
+        "kind": entry.kind,
         "at": entry.at,
         "session_id": entry.session_id,
         "message_id": message_id,
@@ -169,19 +169,21 @@ def _index_keys(at: float, keys: Iterable[str]) -> set[int]:
     return {day | _hash(key) for key in keys}
 
 
+@lru_cache(maxsize=4096)
 def _hash(text: str) -> int:
+    """Of a key; most addresses come again and again."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()) & _HASH_MASK
 
 
-def _blank(value: object, names: frozenset[str]) -> object:
-    if isinstance(value, dict):
+def _blank(fact: object, names: frozenset[str]) -> object:
+    if isinstance(fact, dict):
         return {
             name: _REDACTED if name in names and inner is not None else _blank(inner, names)
-            for name, inner in value.items()
+            for name, inner in fact.items()
         }
-    if isinstance(value, list):
-        return [_blank(inner, names) for inner in value]
-    return value
+    if isinstance(fact, list):
+        return [_blank(inner, names) for inner in fact]
+    return fact
 
 
 def _entry(row: Row) -> JournalEntry:
