@@ -77,7 +77,7 @@ def missing(scenarios: Sequence[Scenario], measured: set[tuple[str, str]]) -> li
 def _kind(case: Case) -> str:
     """What cases are told together by: their size and mode, where their title is made of these."""
     size, _, rest = case.title.partition(", ")
-    return f"{size}, {rest.partition(', ')[2]}" if rest else ""
+    return f"{size}, {rest.partition(', ')[2]}" if " session" in rest else ""
 
 
 def _said(kind: str, cases: list[Case]) -> str:

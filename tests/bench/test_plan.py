@@ -57,3 +57,8 @@ def test_what_was_not_measured_is_named() -> None:
     lines = missing([ACCEPT, IDLE], measured)
     assert lines[0].startswith("Accept: 1 KiB, kept connections: 200 sessions; 10 KiB, kept connections: 200 sessions")
     assert lines[1] == "Idle: all of it"
+
+
+def test_what_is_missing_of_imap_is_named_by_its_commands() -> None:
+    lines = missing([SCENARIOS["imap"]], {("imap", "SELECT")})
+    assert lines[0].startswith("IMAP: FETCH 1:* (FLAGS), ") and "first login after a start, to after SELECT" in lines[0]
