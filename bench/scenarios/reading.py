@@ -55,7 +55,7 @@ class Reading(Scenario):
         while some := list(islice(source, AT_ONCE)):
             seconds += _time(partial(connection.append, "INBOX", some))
         connection.close()
-        running.group.rest(REST_AFTER_LOADING)
+        running.rest(REST_AFTER_LOADING)
         return seconds
 
 
@@ -185,7 +185,7 @@ class ImapIdle(Reading):
                 connection.command("SELECT INBOX")
 
             open_one()
-            running.group.rest(REST_AFTER_LOADING)
+            running.rest(REST_AFTER_LOADING)
             before = running.group.memory()
             for _ in range(CONNECTIONS):
                 open_one()
