@@ -29,7 +29,8 @@ MAILBOXES = 100
 MOST_SESSIONS = 1200
 """For which all have room."""
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-ENVIRONMENT = {**os.environ, "PATH": PATH}
+ENVIRONMENT = {name: said for name, said in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {"PATH": PATH}
+"""Of the servers. Those in Python keep their bytecode, as where they are installed."""
 
 
 class Purpose(StrEnum):
