@@ -29,6 +29,9 @@ NARROWEST = 0.3
 """Percent of all samples, of a frame that is kept."""
 _FRAME = re.compile(r"<g><title>[^<]*</title><rect [^>]*?width=\"([0-9.]+)%\".*?</g>", re.DOTALL)
 
+_COMMAND = re.compile(r">[^<]*py-spy record [^<]*<")
+"""What py-spy writes above the picture: its command, with folders of this machine."""
+
 
 def record(scenario: Accept, mode: Mode, target: Path) -> None:
     """Load a server of our own by 50 sessions and sample its serving process; raises LeftOut, LoadFailed, OSError."""
@@ -48,7 +51,8 @@ def record(scenario: Accept, mode: Mode, target: Path) -> None:
             scenario.begin(running, Matrix())
             picture = top / "flame.svg"
             _sample(program, scenario, Case("", sessions=50, mode=mode), running, picture)
-            target.write_text(slim(picture.read_text()))
+            said = _COMMAND.sub(f">{scenario.title}, 50 sessions<", slim(picture.read_text()))
+            target.write_text(said)
         finally:
             running.end()
 
