@@ -28,7 +28,7 @@ class Estafeta(Peer):
     """Accepts into the mailbox: that is the same commit."""
 
     name = "Estafeta"
-    works_after = QUIET_AFTER + 0.5
+    works_after = 2 * QUIET_AFTER + 0.5
     begins_within = INDEXER_AFTER + 2.0
 
     def start(self, ground: Ground) -> Running:
