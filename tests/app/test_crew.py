@@ -125,6 +125,38 @@ def test_one_that_is_told_before_it_listens_begins_again_at_once(tmp_path: Path)
     asyncio.run(main())
 
 
+def test_an_indexer_that_has_nothing_to_do_is_started_again_at_the_next_change(tmp_path: Path) -> None:
+    hears: list[Callable[[int], None]] = []
+
+    def watch(hear: Callable[[int], None]) -> Callable[[], None]:
+        hears.append(hear)
+        return hears.clear
+
+    async def main() -> None:
+        said = Said(tmp_path / "said")
+        commands = Commands(said.command("worker"), said.command("indexer"))
+        crew = Crew(commands, restart_after=(3600.0, 3600.0), indexer_after=0.0, watch=watch)
+        try:
+            await crew.fit(ProcessSettings(workers=1), 30.0)
+            [(_, process)] = await said.until("began", 1)
+            os.kill(process, signal.SIGTERM)  # it ends with exit code 0, as one with nothing to do
+            await said.until("SIGTERM", 1)
+            while Path(f"/proc/{process}").exists():  # until the first process has seen it
+                await asyncio.sleep(0.01)
+            assert len(said.lines("began")) == 1
+            hears[0](1)
+            [_, (_, process)] = await said.until("began", 2)
+            hears[0](1)  # what it may not have heard any more, as it is just ending, begins a third
+            os.kill(process, signal.SIGTERM)
+            await said.until("began", 3)
+        finally:
+            await crew.stop(30.0)
+        assert hears == []
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
+
+
 def test_none_outlives_the_first_process(tmp_path: Path) -> None:
     said = Said(tmp_path / "said")
     commands = f"Commands({said.command('worker')!r}, {said.command('indexer')!r})"

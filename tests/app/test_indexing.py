@@ -27,12 +27,12 @@ def test_new_mail_is_indexed_after_a_quiet_moment() -> None:
     async def talk(loop: VirtualLoop) -> None:
         patience = Patience()
         busy = loop.create_task(deliveries(loop, patience, every=0.5, until=10.0))
-        await patience.turn()
+        assert await patience.turn(within=60.0)
         assert 10.0 <= loop.time() <= 10.0 + 2 * QUIET_AFTER
         await busy
         patience.hear(1)
         began = loop.time()
-        await patience.turn()
+        assert await patience.turn(within=60.0)
         assert loop.time() - began == QUIET_AFTER
 
     run(talk)
@@ -42,7 +42,7 @@ def test_mail_that_keeps_coming_does_not_put_it_off_for_ever() -> None:
     async def talk(loop: VirtualLoop) -> None:
         patience = Patience()
         busy = loop.create_task(deliveries(loop, patience, every=0.5, until=100.0))
-        await patience.turn()
+        assert await patience.turn(within=60.0)
         assert loop.time() <= WAIT_AT_MOST + QUIET_AFTER
         busy.cancel()
 
@@ -53,9 +53,20 @@ def test_what_came_while_it_worked_is_another_turn() -> None:
     async def talk(loop: VirtualLoop) -> None:
         patience = Patience()
         patience.hear(1)
-        await patience.turn()
+        assert await patience.turn(within=60.0)
         patience.hear(1)
-        await asyncio.wait_for(patience.turn(), 10 * QUIET_AFTER)
+        await asyncio.wait_for(patience.turn(within=60.0), 10 * QUIET_AFTER)
+
+    run(talk)
+
+
+def test_no_turn_comes_when_nothing_changes_for_long() -> None:
+    async def talk(loop: VirtualLoop) -> None:
+        patience = Patience()
+        assert not await patience.turn(within=60.0)
+        assert loop.time() == 60.0
+        patience.hear(1)
+        assert await patience.turn(within=60.0)
 
     run(talk)
 

@@ -167,9 +167,22 @@ def test_another_process_is_heard(store: Store, data: Path, inbox: MailboxId) ->
             async with watching(store.changes, inbox, EVERYTHING) as watcher:
                 for uid in (1, 2, 3):
                     await asyncio.to_thread(put, inbox)
-                    assert [await watcher.next(), await watcher.next()] == [inbox, inbox]
+                    assert {await watcher.next(), await watcher.next()} == {inbox, EVERYTHING}
                     found = await store.read(lambda tx: messages.list_of(tx, inbox))
                     assert found[-1].uid == uid
+
+    asyncio.run(main())
+
+
+def test_who_watches_everything_is_called_once_for_a_commit(store: Store, account: Account, inbox: MailboxId) -> None:
+    async def main() -> None:
+        async with watching(store.changes, EVERYTHING) as watcher:
+            other = await store.write(lambda tx: mailboxes.add(tx, account.account_id, "Other", now=NOW))
+            assert await watcher.next() == EVERYTHING
+            both = (inbox, other.mailbox_id)
+            await store.write(lambda tx: [messages.append(tx, each, [draft()], now=NOW) for each in both])
+            assert await watcher.next() == EVERYTHING
+            assert watcher.called.empty()
 
     asyncio.run(main())
 

@@ -1,7 +1,8 @@
 """The other processes of a server: further workers, and the indexer.
 
 The first process serves as well as they do; besides it starts them, starts them again when they die, passes signals
-on, and ends them. Each has a pipe from it as standard input, and ends when that is closed: so none outlives it.
+on, and ends them. Each has a pipe from it as standard input, and ends when that is closed: so none outlives it. The
+indexer ends by itself when it has had nothing to do for long, and is started again at the next change.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ STEADY_AFTER = 60.0
 """Seconds after which a process is no longer taken for one that dies at once."""
 INDEXER_AFTER = 5.0
 """Seconds after which the indexer is started: it would take half of the processor on which the server starts."""
+ENDING_TAKES = 5.0
+"""Seconds from a process's decision that there is nothing to do to its end; less than it waits before it decides."""
+NOT_BEGUN = 127
+"""The exit code of a command that cannot be run, as shells have it."""
 STANDARD_INPUT = 0
+
+Watch = Callable[[Callable[[int], None]], Callable[[], None]]
+"""Has a callback called after each change of a mailbox; gives what ends that."""
 
 
 @value
@@ -41,7 +49,8 @@ class Commands:
 class Crew:
     """The other processes; `fit` starts and ends them, `stop` ends them all.
 
-    Workers get their share of the `sockets`, and the `key`, so that they can serve without the rights of root.
+    Workers get their share of the `sockets`, and the `key`, so that they can serve without the rights of root. `watch`
+    tells when the indexer is to be started again after it has ended by itself.
     """
 
     def __init__(
@@ -52,8 +61,10 @@ class Crew:
         indexer_after: float = INDEXER_AFTER,
         sockets: ListeningSockets | None = None,
         key: HeldKey | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._commands = commands
+        self._watch = watch
         self._sockets = sockets
         self._key = key
         self._restart_after = restart_after
@@ -67,7 +78,7 @@ class Crew:
             for number in range(2, settings.workers + 1)
         }
         if settings.indexer:
-            wanted["indexer"] = _Start(self._commands.indexer, after=self._indexer_after)
+            wanted["indexer"] = _Start(self._commands.indexer, after=self._indexer_after, watch=self._watch)
         surplus = [self._members.pop(name) for name in [*self._members] if name not in wanted]
         for name, start in wanted.items():
             if name not in self._members:
@@ -97,6 +108,8 @@ class _Start:
     """Which of the processes that serve it is."""
     after: float = 0.0
     """Seconds before it is started first."""
+    watch: Watch | None = None
+    """It may end when it has nothing to do, until what this tells of."""
 
     async def begin(self) -> asyncio.subprocess.Process:
         """Start it. Raises OSError."""
@@ -118,6 +131,26 @@ class _Start:
             self.sockets.give_up(self.number)
 
 
+class _Occasion:
+    """The next change after which a process that has ended may have something to do."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._heard_at = -ENDING_TAKES
+        self._bell = asyncio.Event()
+        self.close = watch(self._hear)
+
+    def _hear(self, _changed: int) -> None:
+        self._heard_at = self._clock()
+        self._bell.set()
+
+    async def come(self) -> None:
+        """Wait for a change, or for none if there was one that the process may not have heard any more."""
+        if self._clock() - self._heard_at > ENDING_TAKES:
+            self._bell.clear()
+            await self._bell.wait()
+
+
 class _Member:
     """One process, started again whenever it ends by itself."""
 
@@ -127,6 +160,7 @@ class _Member:
         self._start = start
         self._process: asyncio.subprocess.Process | None = None
         self._is_stopping = False
+        self._occasion = None if start.watch is None else _Occasion(start.watch)
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     async def _keep(self) -> None:
@@ -139,7 +173,7 @@ class _Member:
                 self._process = await self._start.begin()
                 code = await self._process.wait()
             except OSError as error:
-                code = 0
+                code = NOT_BEGUN
                 reason = error.strerror or str(error)
             else:
                 reason = f"exit code {code}" if code >= 0 else f"signal {-code}"
@@ -147,6 +181,9 @@ class _Member:
                 return
             if code == -signal.SIGHUP:
                 continue  # told to read the settings again before it could listen: now it reads them
+            if code == 0 and self._occasion is not None:
+                await self._occasion.come()
+                continue
             if loop.time() - began > STEADY_AFTER:
                 pause = self._first_pause
             elif pause != self._first_pause:
@@ -164,6 +201,8 @@ class _Member:
     async def stop(self, seconds: float) -> None:
         """End it; kill it when it takes longer."""
         self._is_stopping = True
+        if self._occasion is not None:
+            self._occasion.close()
         if self._process is None or self._process.returncode is not None:
             self._task.cancel()  # it is between two processes, or begins one
         self.send(signal.SIGTERM)

@@ -34,12 +34,15 @@ from estafeta.net.errors import TlsError
 from estafeta.net.files import raise_file_limit
 from estafeta.net.inherited import ListeningSockets
 from estafeta.net.listener import listen
+from estafeta.store.changes import EVERYTHING
 
 log = structlog.get_logger("estafeta.app")
 
 RELOAD_SIGNAL = signal.SIGHUP
 CREW_GRACE = 10.0
 """Seconds that the other processes may take longer than their drain before they are killed."""
+SETTLED_AFTER = 1.0
+"""Seconds of service after which what is there is taken for what stays: nobody waits for the 70 ms at the start."""
 _PORTS_FREE_AFTER = 3.0
 """Seconds within which processes that outlive the first one of a server that was killed let go of its ports."""
 
@@ -164,13 +167,11 @@ async def _serve(settings: Settings, read_again: ReadAgain | None, commands: Com
     except BaseException:
         resources.close()
         raise
-    # What is there now stays: to look through it again and again costs 2 % of the work, in pauses of some 50 ms.
-    gc.collect()
-    gc.freeze()
     # Work on a hundred thousand messages makes as many objects, and no garbage: the usual 700 make half of it a search
     # for some.
     gc.set_threshold(50_000, 20, 50)
     gc.enable()
+    loop.call_later(SETTLED_AFTER, _settle)
     overload = Overload(
         settings.overload,
         office.store,
@@ -189,7 +190,8 @@ async def _serve(settings: Settings, read_again: ReadAgain | None, commands: Com
     if commands is None:
         end_with_parent(partial(wanted.put_nowait, signal.SIGTERM))
     else:
-        crew = Crew(commands, sockets=resources.sockets, key=resources.key)
+        watch = partial(office.store.changes.watch, EVERYTHING)
+        crew = Crew(commands, sockets=resources.sockets, key=resources.key, watch=watch)
         await crew.fit(settings.processes, settings.shutdown.drain_seconds)
         notify.ready()
     try:
@@ -214,6 +216,12 @@ async def _serve(settings: Settings, read_again: ReadAgain | None, commands: Com
         await asyncio.gather(office.stop(), *([] if crew is None else [crew.stop(seconds)]))
         watchdog.stop()
     return 0
+
+
+def _settle() -> None:
+    """What is there now stays: to look through it again and again costs 2 % of the work, in pauses of some 50 ms."""
+    gc.collect()
+    gc.freeze()
 
 
 def _watchdog(office: PostOffice, *, is_first: bool) -> Watchdog:

@@ -261,8 +261,9 @@ class ProcessSettings(_Table):
     mailboxes, and each has the limits of `connections` and `login` for itself."""
     indexer: bool = True
     """Read new mail for searching and listing in a process of its own, at the lowest priority: two
-    seconds after the last change, or after half a minute, and with rests while mail keeps coming. Without it mail is
-    read so when somebody first asks for it."""
+    seconds after the last change, or after half a minute, and with rests while mail keeps coming. The process ends when
+    nothing has come for half an hour, and is started again for the next mail. Without it mail is read so when somebody
+    first asks for it."""
 
 
 class OwnerSettings(_Table):

@@ -14,7 +14,7 @@ _HEXCHAR = re.compile(rb"\+([0-9A-F]{2})")
 _NOT_XCHAR = re.compile(r"[^!-*,-<>-~]")
 # RFC 6533 §3: utf-8-enc-addr = utf-8-addr-xtext / utf-8-addr-unitext / utf-8-address. A backslash that begins no
 # EmbeddedUnicodeChar, and a "+", are those of the third form. HEXPOINT is read with any leading zeros.
-_UNITEXT = re.compile(r"(?:[!-<>-\[\]-~\x80-\U0010ffff]|\\x\{[0-9A-Fa-f]{2,6}\}|\\(?!x\{))+")
+_UNITEXT = re.compile(r"(?:[^\x00-\x20=\\\x7f]|\\x\{[0-9A-Fa-f]{2,6}\}|\\(?!x\{))+")
 _EMBEDDED = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _NOT_QUCHAR = re.compile(r"[\x00-\x20+=\\\x7f-\x9f]")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 
 from estafeta.mail.reply import Reply
 from estafeta.mail.tls_report import AppliedPolicy, PolicyKind, TlsFault, TlsResultKind
@@ -128,10 +129,16 @@ class Security:
         self._client = client
         self._clock = clock
         self._any = client_context(verify=False, certificate=client.certificate, key=client.key)
-        self._verifying = client_context(client.ca_file, certificate=client.certificate, key=client.key)
-        # The name is checked afterwards, against all that the demand allows.
-        self._verifying.check_hostname = False
         self._authorities: Authorities | None = None
+        if client.ca_file is not None:
+            _ = self._verifying  # a file that cannot be used is said now
+
+    @cached_property
+    def _verifying(self) -> ssl.SSLContext:
+        """Made when a host is to be verified: loading the system's authorities takes 70 ms of a start."""
+        context = client_context(self._client.ca_file, certificate=self._client.certificate, key=self._client.key)
+        context.check_hostname = False  # the name is checked afterwards, against all that the demand allows
+        return context
 
     # Before connecting
 

@@ -51,7 +51,8 @@ class Changes:
     def watch(self, watched_id: int, callback: Callback) -> Callable[[], None]:
         """Have the callback called in this event loop after each change of the id; gives what ends that.
 
-        EVERYTHING watches all ids; a callback is given it where it is not known what changed.
+        EVERYTHING watches all ids: its callback is called once for a commit, whatever it changed. That of one id is
+        called for it, and also where it is not known what changed.
         """
         loop = asyncio.get_running_loop()
         watcher = (loop, callback)
@@ -106,9 +107,8 @@ class Changes:
                 for watched, watchers in self._watchers.items():
                     calls += ((*watcher, watched) for watcher in watchers)
             else:
-                for touched in ids:
+                for touched in (*ids, EVERYTHING):
                     calls += ((*watcher, touched) for watcher in self._watchers.get(touched, ()))
-                    calls += ((*watcher, touched) for watcher in self._watchers.get(EVERYTHING, ()))
         for loop, callback, touched in calls:
             with suppress(RuntimeError):  # the loop was closed
                 loop.call_soon_threadsafe(callback, touched)

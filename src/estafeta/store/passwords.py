@@ -10,11 +10,9 @@ from collections.abc import Collection
 from dataclasses import replace
 
 import argon2
-import scramp
-from scramp.utils import saslprep
 
 from estafeta.store.records import HashedPassword
-from estafeta.wire.sasl import CRAM_MD5, SCRAM_SHA_1, ScramKeys
+from estafeta.wire.sasl import CRAM_MD5, SCRAM_SHA_1, SaslError, ScramKeys, prepare
 from estafeta.wire.sasl.md5 import keyed_states
 
 _HASHER = argon2.PasswordHasher()
@@ -64,8 +62,8 @@ def verify_password(argon2_text: str, password: str) -> bool:
 
 def _prepared(password: str) -> str:
     try:
-        prepared = str(saslprep(password))
-    except scramp.ScramException as error:
+        prepared = prepare(password)
+    except SaslError as error:
         raise UnfitPassword(f"the password cannot be used: {error}") from error
     if not prepared:
         raise UnfitPassword("the password is empty")

@@ -13,7 +13,8 @@ from enum import StrEnum
 from estafeta.mail.mime.text import Searchable, folded
 from estafeta.mail.value import value
 
-_WORD = re.compile("[a-z0-9\x80-\U0010ffff]+")
+_WORD = re.compile(r"[^\x00-/:-`{-\x7f]+")
+"""Letters and digits of ASCII, and all that is beyond it."""
 LONGEST = 64
 """Letters of a word that is kept whole; of longer ones overlapping pieces are kept."""
 _STRIDE = 32

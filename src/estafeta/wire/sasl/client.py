@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-import scramp
-
 from estafeta.wire.sasl.cram import CramClient
 from estafeta.wire.sasl.messages import BINDING_TYPE
 from estafeta.wire.sasl.steps import LOGIN, PLAIN, SaslError
@@ -103,9 +101,12 @@ class _ScramClient:
         self.is_complete = False
         self._take: Callable[[str], str] | None = self._server_first
         binding = None if channel_binding is None else (BINDING_TYPE, channel_binding)
+        from scramp import ScramClient, ScramException
+
+        self._fault = ScramException
         try:
-            self._scram: Any = scramp.ScramClient([name], identity, password, binding, nonce)
-        except scramp.ScramException as error:
+            self._scram: Any = ScramClient([name], identity, password, binding, nonce)
+        except ScramException as error:
             raise SaslError(str(error)) from None
 
     def initial(self) -> bytes | None:
@@ -117,7 +118,7 @@ class _ScramClient:
         take, self._take = self._take, None
         try:
             return take(challenge.decode("utf-8")).encode()
-        except (scramp.ScramException, UnicodeDecodeError) as error:
+        except (self._fault, UnicodeDecodeError) as error:
             raise SaslError(str(error)) from None
 
     def _server_first(self, message: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import scramp
-
 from estafeta.mail.value import value
 from estafeta.wire.sasl.messages import prepare
 from estafeta.wire.sasl.steps import SCRAM_SHA_256
@@ -29,7 +27,9 @@ class ScramKeys:
 
         Raises SaslError for a text that cannot be a password.
         """
-        salt, stored_key, server_key, iterations = scramp.ScramMechanism(mechanism).make_auth_info(
+        from scramp import ScramMechanism
+
+        salt, stored_key, server_key, iterations = ScramMechanism(mechanism).make_auth_info(
             prepare(password), iteration_count=iterations, salt=salt
         )
         return ScramKeys(salt, iterations, stored_key, server_key)

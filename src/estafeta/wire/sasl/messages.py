@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import scramp
-import scramp.utils
-
 from estafeta.mail.value import value
 from estafeta.wire.sasl.steps import SaslError
 
@@ -29,9 +26,11 @@ def prepare(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
+    from scramp import ScramException, utils  # when it is wanted: it takes as long as a tenth of the start
+
     try:
-        return str(scramp.utils.saslprep(text))
-    except scramp.ScramException as error:
+        return str(utils.saslprep(text))
+    except ScramException as error:
         raise SaslError(f"prohibited by SASLprep: {error}") from None
 
 

@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-import scramp
-
 from estafeta.mail.value import value
 from estafeta.wire.sasl.bearer import BearerServer
 from estafeta.wire.sasl.cram import CramServer
@@ -175,6 +173,10 @@ class _ScramServer:
         self.name = name
         self._nonce = nonce
         self._binding = None if channel_binding is None else (BINDING_TYPE, channel_binding)
+        from scramp import ScramException, ScramMechanism
+
+        self._fault = ScramException
+        self._mechanism = ScramMechanism(name)
         self._first: ClientFirst | None = None
         self._scram: Any = None
         self._take: Callable[[bytes | None], Step] | None = self._client_first
@@ -190,7 +192,7 @@ class _ScramServer:
             return take(response)
         except BadMessage as error:
             return Failure(str(error), is_malformed=True)
-        except scramp.ScramException as error:
+        except self._fault as error:
             return Failure(str(error))
 
     def _client_first(self, response: bytes | None) -> Step:
@@ -212,7 +214,7 @@ class _ScramServer:
         if first is None or self._scram is not None:
             raise SaslError("no keys are being fetched")
         try:
-            self._scram = scramp.ScramMechanism(self.name).make_server(
+            self._scram = self._mechanism.make_server(
                 lambda _: (salt, stored_key, server_key, iterations), self._binding, self._nonce
             )
             flag = first.gs2_header.partition(",")[0]
@@ -220,7 +222,7 @@ class _ScramServer:
             if first.authorization:
                 self._scram.gs2_header = _AuthorizingHeader(first.gs2_header, first.binding_flag == "p")
             server_first = self._scram.get_server_first()
-        except scramp.ScramException as error:
+        except self._fault as error:
             return Failure(str(error))
         self._take = self._client_final
         return Challenge(server_first.encode())

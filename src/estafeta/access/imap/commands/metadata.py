@@ -29,7 +29,7 @@ _LONGEST_NAME = 255
 """Octets of an entry's name; those that are registered have some thirty."""
 
 # RFC 5464 §3.2: components that are not empty, of two kinds, without wildcards, controls, and what is not ASCII
-_ENTRY = re.compile(r"/(?:private|shared)(?:/[^/*%\x00-\x1f\x7f-\U0010ffff]+)+")
+_ENTRY = re.compile(r"/(?:private|shared)(?:/[ -$&-)+-.0-~]+)+")
 _VENDOR = re.compile(r"/[^/]+/vendor(?:/[^/]+)?")
 
 
