@@ -11,7 +11,7 @@ from estafeta.mail.address import Address
 from estafeta.store import accounts, mailboxes, messages, queue
 from estafeta.store.acceptance import accept
 from estafeta.store.errors import AlreadyExists, NotFound, OverQuota
-from estafeta.store.flags import FIRST_KEYWORD, FLAGGED, LAST_KEYWORD, SEEN
+from estafeta.store.flags import ALL_FLAGS, ANSWERED, DELETED, FIRST_KEYWORD, FLAGGED, LAST_KEYWORD, SEEN
 from estafeta.store.records import Acceptance, Account, Content, Instant, Mailbox, Uid
 from estafeta.store.statements import Statement
 from estafeta.store.store import Store, Transaction
@@ -102,6 +102,27 @@ def test_flags_are_replaced_and_change_the_modseq(store: Store, inbox: Mailbox) 
         assert (after.highest_modseq, after.unseen) == (change.modseq, 4)
         again = messages.change_flags(tx, inbox.mailbox_id, [(1, 5)], add=0, keep=flags)
         assert (again.modseq, again.changed) == (None, 0)
+
+    asyncio.run(store.write(look))
+
+
+@pytest.mark.parametrize(
+    "flags", [(), (r"\Seen",), (r"\Flagged",), (r"\Deleted",), (r"\Seen", r"\Deleted"), ("$x", r"\Seen")]
+)
+def test_counters_follow_each_change_of_flags(store: Store, inbox: Mailbox, flags: tuple[str, ...]) -> None:
+    def look(tx: Transaction) -> None:
+        box = inbox.mailbox_id
+        mask = messages.flag_mask(tx, box, flags)
+        messages.change_flags(tx, box, [(2, 2)], add=SEEN | DELETED)
+        messages.change_flags(tx, box, [(3, 3)], add=ANSWERED)
+        changes = ({"add": mask}, {"keep": ALL_FLAGS & ~mask}, {"add": mask, "keep": 0}, {"keep": SEEN | DELETED})
+        for change in changes:
+            messages.change_flags(tx, box, [(1, 4)], **change)
+            found = messages.list_of(tx, box)
+            now = mailboxes.inbox(tx, inbox.account_id)
+            assert now.unseen == sum(not each.flags & SEEN for each in found)
+            deleted = [each.size for each in found if each.flags & DELETED]
+            assert (now.deleted, now.deleted_octets) == (len(deleted), sum(deleted))
 
     asyncio.run(store.write(look))
 

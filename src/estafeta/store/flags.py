@@ -12,6 +12,8 @@ SYSTEM: dict[str, int] = {
     "\\Deleted": DELETED,
     "\\Draft": DRAFT,
 }
+ALL_FLAGS = 2**63 - 1
+"""Every bit of a mask."""
 FIRST_KEYWORD = 5
 LAST_KEYWORD = 61
 """A number of the database has 63 bits without its sign."""

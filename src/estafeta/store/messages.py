@@ -16,7 +16,7 @@ from estafeta.store import contents, mailboxes
 from estafeta.store.content import ContentStore
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, OverQuota, StoreError
-from estafeta.store.flags import DELETED, FIRST_KEYWORD, LAST_KEYWORD, SEEN, Keywords, system_bit
+from estafeta.store.flags import ALL_FLAGS, DELETED, FIRST_KEYWORD, LAST_KEYWORD, SEEN, Keywords, system_bit
 from estafeta.store.ids import IdSource
 from estafeta.store.records import AccountId, Content, ContentId, Instant, Mailbox, MailboxId, Message, ModSeq, Uid
 from estafeta.store.statements import Statements
@@ -250,7 +250,7 @@ def change_flags(
     ranges: Ranges,
     *,
     add: int = 0,
-    keep: int = ALL * 2 - 1,
+    keep: int = ALL_FLAGS,
     unchanged_since: int = ALL,
 ) -> FlagChange:
     """Give the messages in ranges of UIDs the flags of theirs that are in `keep`, and those in `add`.
@@ -264,14 +264,14 @@ def change_flags(
         where = {"mailbox_id": mailbox_id, "first": first, "last": last, "unchanged_since": unchanged_since}
         if unchanged_since < ALL:
             failed += [uid for (uid,) in tx.run(_sql.changed_after, **where)]
-        row = tx.one(_sql.changing, add=add, keep=keep, **where)
-        assert row is not None
-        count, seen, deleted, deleted_octets = row
-        if not count:
+        seen_each = _seen_each(add, keep)
+        row = tx.one(_sql.changing if seen_each is None else _sql.is_changing, add=add, keep=keep, **where)
+        if row is None or not row[0]:
             continue
         if modseq is None:
             modseq = _next_modseq(tx, mailbox_id)
-        tx.do(_sql.change_flags, add=add, keep=keep, modseq=modseq, **where)
+        count = tx.do(_sql.change_flags, add=add, keep=keep, modseq=modseq, **where)
+        seen, deleted, deleted_octets = row[1:] if seen_each is None else (count * seen_each, 0, 0)
         tx.do(_sql.note_flagged, mailbox_id=mailbox_id, modseq=modseq, first=first, last=last)
         if seen or deleted:
             tx.do(_sql.count_flags, mailbox_id=mailbox_id, seen=seen, deleted=deleted, deleted_octets=deleted_octets)
@@ -280,6 +280,20 @@ def change_flags(
         _forget_flagged(tx, mailbox_id, modseq, len(ranges))
         tx.touch(mailbox_id)
     return FlagChange(None if modseq is None else ModSeq(modseq), changed, failed)
+
+
+def _seen_each(add: int, keep: int) -> int | None:
+    """How many messages more are \\Seen for each one that a change of flags changes, if that is the same for all.
+
+    None where they must be counted, which takes two thirds as long as the change: those that are \\Deleted with their
+    octets, and all where \\Seen is changed together with other flags.
+    """
+    touched = (add | ~keep) & ALL_FLAGS
+    if not touched & (SEEN | DELETED):
+        return 0
+    if touched != SEEN:
+        return None
+    return 1 if add & SEEN else -1
 
 
 def _forget_flagged(tx: Transaction, mailbox_id: MailboxId, modseq: int, added: int) -> None:

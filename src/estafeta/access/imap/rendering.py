@@ -184,9 +184,10 @@ def flag_texts(batch: Batch) -> Iterable[bytes]:
     if not batch.recent:
         return texts
     found = list(texts)
+    with_recent = {flags: b"\\Recent " + text if text else b"\\Recent" for flags, text in known.items()}
     for uids in batch.recent:
-        for place in range(bisect_left(batch.uids, uids.start), bisect_left(batch.uids, uids.stop)):
-            found[place] = b"\\Recent " + found[place] if found[place] else b"\\Recent"
+        first, end = bisect_left(batch.uids, uids.start), bisect_left(batch.uids, uids.stop)
+        found[first:end] = map(with_recent.__getitem__, batch.flags[first:end])
     return found
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from estafeta.store.flags import DELETED, SEEN, system_bit
-
-ALL_FLAGS = 2**63 - 1
-"""Every bit of a mask."""
+from estafeta.store.flags import ALL_FLAGS, DELETED, SEEN, system_bit
 
 
 def allowed_flags(rights: str) -> int:

@@ -104,19 +104,7 @@ def after(old: Snapshot, changes: Changes) -> Snapshot:
     uids, flags, modseqs, contents = old.uids, old.flags, old.modseqs, old.contents
     changed = array("I")
     if changes.changed:
-        flags, modseqs = array("Q", flags), array("Q", modseqs)
-        position, count = -1, len(uids)
-        for uid, mask, modseq in changes.changed:
-            following = position + 1  # that of most, where many were changed together
-            if following >= count or uids[following] != uid:
-                found = old.position(uid)
-                if found is None:
-                    continue
-                following = found
-            position = following
-            if flags[position] != mask or modseqs[position] != modseq:
-                flags[position], modseqs[position] = mask, modseq
-                changed.append(uid)
+        flags, modseqs, changed = _changed(old, changes.changed)
     expunged = array("I")
     if changes.expunged:
         gone = [each for first, last in changes.expunged if (each := old.within(first, last))]
@@ -132,6 +120,26 @@ def after(old: Snapshot, changes: Changes) -> Snapshot:
     new = Snapshot(changes.mailbox, changes.keywords, uids, flags, modseqs, contents)
     old.step.expunged, old.step.changed, old.step.next = expunged, changed, new.step
     return new
+
+
+def _changed(old: Snapshot, changes: Sequence[tuple[int, int, int]]) -> tuple[array[int], array[int], array[int]]:
+    """The flags and MODSEQs after at least one change (UID, flags, MODSEQ; ascending), and the UIDs whose they are."""
+    flags, modseqs = array("Q", old.flags), array("Q", old.modseqs)
+    first, last = old.position(changes[0][0]), old.position(changes[-1][0])
+    if first is not None and last is not None and last - first + 1 == len(changes):
+        # All of a stretch, as after STORE 1:*: whole columns are put in its place, in a third of the time.
+        columns = tuple(zip(*changes, strict=True))
+        changed = array("I", columns[0])
+        if changed == old.uids[first : last + 1]:
+            flags[first : last + 1], modseqs[first : last + 1] = array("Q", columns[1]), array("Q", columns[2])
+            return flags, modseqs, changed
+    changed = array("I")
+    for uid, mask, modseq in changes:
+        position = old.position(uid)
+        if position is not None:
+            flags[position], modseqs[position] = mask, modseq
+            changed.append(uid)
+    return flags, modseqs, changed
 
 
 def link(old: Snapshot, new: Snapshot) -> None:

@@ -92,6 +92,12 @@ FROM messages
 WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last AND (flags & :keep) | :add <> flags
     AND modseq <= :unchanged_since;
 
+-- name: is_changing
+-- Whether a change of flags changes any message in a range.
+SELECT 1 FROM messages
+WHERE mailbox_id = :mailbox_id AND uid BETWEEN :first AND :last AND (flags & :keep) | :add <> flags
+    AND modseq <= :unchanged_since LIMIT 1;
+
 -- name: change_flags
 -- Other flags for messages in a range: those kept, and those added.
 UPDATE messages SET flags = (flags & :keep) | :add, modseq = :modseq

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from estafeta.access.imap import naming
 from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.naming import Found
-from estafeta.access.imap.rights import ALL_FLAGS, allowed_flags
+from estafeta.access.imap.rights import allowed_flags
 from estafeta.store import messages
 from estafeta.store.engine import Transaction
 from estafeta.store.errors import NotFound, OverQuota, StoreError
+from estafeta.store.flags import ALL_FLAGS
 from estafeta.store.messages import Copied, TooManyKeywords
 from estafeta.store.records import Instant, MailboxId
 from estafeta.wire.imap.commands.copy import Copy

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from estafeta.access.imap.limiting import limited
 from estafeta.access.imap.rendering import compiled
-from estafeta.access.imap.rights import ALL_FLAGS, allowed_flags, permitted
+from estafeta.access.imap.rights import allowed_flags, permitted
 from estafeta.access.imap.telling import chosen, tell
 from estafeta.mail.value import value
 from estafeta.store import messages
 from estafeta.store.engine import Transaction
+from estafeta.store.flags import ALL_FLAGS
 from estafeta.store.messages import FlagChange, TooManyKeywords
 from estafeta.store.records import MailboxId
 from estafeta.wire.imap.commands.store import Store, StoreMode
@@ -110,7 +111,8 @@ class _Storing:
     def _expect(self, part: Sequence[int], masks: tuple[int, int]) -> None:
         keep, add = masks
         wanted = chosen(self._session, part)
-        self._expected.update(zip(wanted.uids, [flags & keep | add for flags in wanted.flags], strict=True))
+        become = {flags: flags & keep | add for flags in set(wanted.flags)}
+        self._expected.update(zip(wanted.uids, map(become.__getitem__, wanted.flags), strict=True))
 
     async def _told(self, positions: Sequence[int], step: _Step) -> None:
         """Tell of one step, which is written."""
