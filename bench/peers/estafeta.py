@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.peers.peer import DOMAIN, ENVIRONMENT, MAILBOXES, PASSWORD, RECIPIENT, USER, Ground, Peer, Purpose, Running
 
 from estafeta.app.crew import INDEXER_AFTER
-from estafeta.app.indexing import QUIET_AFTER
+from estafeta.app.patience import QUIET_AFTER
 from estafeta.mail.address import Address
 from estafeta.store import accounts, aliases
 from estafeta.store.records import Instant

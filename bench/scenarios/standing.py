@@ -13,6 +13,8 @@ from bench.scenarios.scenario import KIB, Case, Figures, Matrix, Scenario
 LOOK_FOR = 6.0
 """Seconds over which idle CPU is measured."""
 SETTLE_FOR = 1.5
+SETTLED_AFTER = 25.0
+"""Seconds after its start in which a server has done what it does then, and ended the processes that did that."""
 _RANKS = {10: 2, 100: 2}
 """Of a full run alone."""
 
@@ -73,7 +75,7 @@ class Idle(Scenario):
             raise self._most[name]
         try:
             with Crowd(running.port, case.number):
-                time.sleep(SETTLE_FOR)
+                time.sleep(max(SETTLE_FOR, running.started_at + SETTLED_AFTER - time.perf_counter()))
                 before = running.group.seconds()
                 begin = time.perf_counter()
                 time.sleep(LOOK_FOR)

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import structlog
 
+from estafeta.app.patience import Patience
 from estafeta.app.privileges import HeldKey
 from estafeta.config.settings import ProcessSettings
 from estafeta.mail.value import value
@@ -132,23 +133,23 @@ class _Start:
 
 
 class _Occasion:
-    """The next change after which a process that has ended may have something to do."""
+    """When a process that has ended by itself is started again: a quiet moment after the next change."""
 
     def __init__(self, watch: Watch) -> None:
         self._clock = asyncio.get_running_loop().time
         self._heard_at = -ENDING_TAKES
-        self._bell = asyncio.Event()
+        self._patience = Patience()
         self.close = watch(self._hear)
 
-    def _hear(self, _changed: int) -> None:
+    def _hear(self, changed: int) -> None:
         self._heard_at = self._clock()
-        self._bell.set()
+        self._patience.hear(changed)
 
     async def come(self) -> None:
-        """Wait for a change, or for none if there was one that the process may not have heard any more."""
+        """Wait for it; a change that the process may not have heard any more is the next one too."""
         if self._clock() - self._heard_at > ENDING_TAKES:
-            self._bell.clear()
-            await self._bell.wait()
+            self._patience.forget()
+        await self._patience.turn()
 
 
 class _Member:

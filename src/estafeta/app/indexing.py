@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ from estafeta.access.indexing import Indexer
 from estafeta.app import privileges
 from estafeta.app.crew import end_with_parent
 from estafeta.app.office import new_event_loop
+from estafeta.app.patience import Patience
 from estafeta.config.settings import Settings
 from estafeta.store.changes import EVERYTHING
 from estafeta.store.errors import StoreError
@@ -22,18 +22,9 @@ from estafeta.store.store import Store, open_store
 
 _log = structlog.get_logger("estafeta.app.indexing")
 
-QUIET_AFTER = 2.0
-"""Seconds without a change after which new mail is indexed: much is taken in together, and the server is not busy."""
 ENDS_AFTER = (10.0, 1800.0)
 """Seconds without a change after which the process ends: when it has found nothing to do at all, and else. It is
 started again at the next change; a server that has nothing to do is smaller by its 25 MiB."""
-WAIT_AT_MOST = 30.0
-"""Seconds after which it is indexed though mail keeps coming."""
-RESTS = 4.0
-"""While mail keeps coming, so many times as long as it works the indexer rests: at the least priority it still takes
-half of a core that two threads share, and its commits wait in one line with the server's."""
-WORK_AT_LEAST = 0.1
-"""Seconds of work before a rest."""
 TIDY_AFTER = 86_400.0
 """Seconds between two looks for what is not there any more."""
 
@@ -47,9 +38,6 @@ def index_now(settings: Settings) -> int:
 def index_behind(settings: Settings) -> None:
     """Index what comes until the server ends, or SIGTERM, or nothing has come for long. Raises StoreError."""
     privileges.seal()
-    os.nice(19)
-    with suppress(OSError, AttributeError):  # not everywhere, and not for everybody
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_behind(settings))
 
@@ -105,50 +93,3 @@ async def _keep(indexer: Indexer, patience: Patience) -> None:
         else:
             if not await patience.turn(within=ENDS_AFTER[taken > 0]):
                 return
-
-
-class Patience:
-    """When the indexer has its turn: after what others do with the store, not beside it."""
-
-    def __init__(self) -> None:
-        self._heard = self._taken = self._rested = 0
-        self._resumed_at = 0.0
-        self._bell = asyncio.Event()
-
-    def hear(self, _changed: int) -> None:
-        """Something has changed."""
-        self._heard += 1
-        self._bell.set()
-
-    async def turn(self, *, within: float) -> bool:
-        """Wait until something has changed since the last turn, and then for a quiet moment, but not for ever.
-
-        False where nothing has changed within so many seconds.
-        """
-        loop = asyncio.get_running_loop()
-        if self._heard == self._taken:
-            self._bell.clear()
-            try:
-                async with asyncio.timeout(within):
-                    await self._bell.wait()
-            except TimeoutError:
-                return False
-        ends_at = loop.time() + WAIT_AT_MOST
-        before = -1
-        while before != self._heard and loop.time() < ends_at:
-            before = self._heard
-            await asyncio.sleep(QUIET_AFTER)
-        self._taken = self._rested = self._heard
-        self._resumed_at = loop.time()
-        return True
-
-    async def rest(self) -> None:
-        """Between two steps: leave the machine to the server for a while, if anything has changed since the last."""
-        loop = asyncio.get_running_loop()
-        worked = loop.time() - self._resumed_at
-        if worked < WORK_AT_LEAST:
-            return
-        if self._heard != self._rested:
-            await asyncio.sleep(RESTS * worked)
-        self._rested = self._heard
-        self._resumed_at = loop.time()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from estafeta.cli import starting
 from estafeta.cli.faults import CommandFault
 from estafeta.cli.options import config_option
 from estafeta.config.location import find_config
@@ -28,8 +28,7 @@ def command(config: Path | None, behind: bool) -> int:
 
     SIGHUP reads the settings and the certificate again.
     """
-    gc.disable()  # until it serves: what is made meanwhile stays, and looking through it is a tenth of the start
-    _import_structlog()
+    starting.begin()
     from estafeta import app
     from estafeta.cli import logs
     from estafeta.config.reading import load
@@ -41,21 +40,6 @@ def command(config: Path | None, behind: bool) -> int:
         return app.run(settings, partial(load, file), commands=None if behind else _commands(app, file))
     except app.ListenFailed as failure:
         raise CommandFault(words_of(failure)) from None
-
-
-def _import_structlog() -> None:
-    """Without what it would draw faults with on a terminal: Rich, attrs and Pygments are a tenth of the start, 4 MiB.
-
-    Our log lines are rendered by ourselves. That None in `sys.modules` hides a module is documented by Python.
-    """
-    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
-    if "rich" in modules:
-        return
-    modules["rich"] = None
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del modules["rich"]
 
 
 def _commands(app: ModuleType, file: Path) -> Commands:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from estafeta.app.indexing import QUIET_AFTER, RESTS, WAIT_AT_MOST, Patience
+from estafeta.app.patience import QUIET_AFTER, RESTS, WAIT_AT_MOST, Patience
 from estafeta.simulation.loop import VirtualLoop
 
 
@@ -66,7 +66,10 @@ def test_no_turn_comes_when_nothing_changes_for_long() -> None:
         assert not await patience.turn(within=60.0)
         assert loop.time() == 60.0
         patience.hear(1)
-        assert await patience.turn(within=60.0)
+        patience.forget()
+        assert not await patience.turn(within=60.0)
+        patience.hear(1)
+        assert await patience.turn()
 
     run(talk)
 
