@@ -36,7 +36,7 @@ FIRST_LOGIN = "first login after a start, to after SELECT"
 LOADING = "loading by MULTIAPPEND"
 COLD = "cold: "
 """Before a command that is asked for the first time after the mail came and the server was started again."""
-REST_AFTER_LOADING = 20.0
+REST_AFTER_LOADING = 60.0
 """Seconds at most in which a server may finish what the new mail gives it to do, before it is started again."""
 CONNECTIONS = 1000
 

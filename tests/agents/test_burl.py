@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agents.intruder import behind
 
 from estafeta.agents.settings import SmtpLimits
 from estafeta.config.settings import ListenerKind
@@ -17,7 +16,7 @@ from estafeta.store import accounts, links, mailboxes, messages
 from estafeta.store.links import Asker
 from estafeta.store.messages import Draft
 from estafeta.store.records import Content, Instant
-from estafeta.store.store import DATABASE, Transaction
+from estafeta.store.store import Transaction
 
 ANA = Address("ana", "example.org")
 LETTER = (
@@ -147,10 +146,10 @@ def test_a_store_that_does_not_answer(run: Any, tmp_path: Path) -> None:
         await keep(office, LETTER)
         client = await office.submitter()
         assert await client.say_all(*OPEN) == [250, 250]
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as behind:
-            behind.execute("ALTER TABLE contents RENAME TO elsewhere")
+        with behind(tmp_path / "data") as database:
+            database.execute("ALTER TABLE contents RENAME TO elsewhere")
             assert (await client.say(f"BURL {HEAD} LAST")).startswith("451 4.4.1")
-            behind.execute("ALTER TABLE elsewhere RENAME TO contents")
+            database.execute("ALTER TABLE elsewhere RENAME TO contents")
 
     run(test)
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agents.intruder import behind
 
 from estafeta.config.settings import ListenerKind
-from estafeta.store.store import DATABASE
 
 
 def damage(data: Path, table: str) -> None:
     """The root of a table is not where it should be."""
-    with contextlib.closing(sqlite3.connect(data / DATABASE, isolation_level=None)) as behind:
-        behind.execute("PRAGMA writable_schema = ON")
-        behind.execute("UPDATE sqlite_schema SET rootpage = 99999 WHERE name = ?", (table,))
+    with behind(data) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_schema SET rootpage = 99999 WHERE name = ?", (table,))
         # So that connections that are open look at the schema again.
-        (version,) = behind.execute("PRAGMA schema_version").fetchone()
-        behind.execute(f"PRAGMA schema_version = {version + 1}")
+        version = database.pragma("schema_version")
+        database.execute(f"PRAGMA schema_version = {version + 1}")
 
 
 def test_senders_are_told_to_try_again(run: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.agents.intruder import behind
 from tests.agents.provider import (
     CUSTOMER,
     CUSTOMERS,
@@ -45,7 +44,6 @@ from estafeta.net.tls import client_context
 from estafeta.routing.routes import RouteAction, RouteRule
 from estafeta.store import destinations
 from estafeta.store.records import DestinationState, Instant, JournalEntry
-from estafeta.store.store import DATABASE
 
 Test = Callable[[Provider], Coroutine[Any, Any, None]]
 Run = Callable[..., None]
@@ -164,9 +162,8 @@ def test_etrn_counts_what_was_due_already(run: Run) -> None:
 def test_etrn_does_not_say_how_many_where_they_are_too_many_to_count(run: Run) -> None:
     async def test(provider: Provider) -> None:
         await provider.take_in("eva@customer.example")
-        with contextlib.closing(sqlite3.connect(provider.settings.data / DATABASE)) as behind:
-            behind.execute(THOUSANDFOLD)
-            behind.commit()
+        with behind(provider.settings.data) as database:
+            database.execute(THOUSANDFOLD)
         client = await provider.client(Role.MX, tls=False)
         reply = await client.say("ETRN customer.example")
         assert reply == "252 2.0.0 OK, pending messages for node customer.example started"
@@ -315,10 +312,10 @@ def test_etrn_says_when_the_server_closes(run: Run) -> None:
 def test_etrn_says_when_the_store_fails(run: Run) -> None:
     async def test(provider: Provider) -> None:
         client = await provider.client(Role.MX, tls=False)
-        with contextlib.closing(sqlite3.connect(provider.settings.data / DATABASE)) as behind:
-            behind.execute("ALTER TABLE queued_recipients RENAME TO elsewhere")
+        with behind(provider.settings.data) as database:
+            database.execute("ALTER TABLE queued_recipients RENAME TO elsewhere")
             assert (await client.say("ETRN customer.example")).startswith("458 4.3.0 ")
-            behind.execute("ALTER TABLE elsewhere RENAME TO queued_recipients")
+            database.execute("ALTER TABLE elsewhere RENAME TO queued_recipients")
 
     run(test)
 
@@ -580,11 +577,11 @@ def test_a_store_that_fails_in_the_middle_leaves_nothing_claimed(run: Run) -> No
         await client.say("ATRN")
         client.stream.send(b"220 customer.example\r\n")
         await client.line()
-        with contextlib.closing(sqlite3.connect(provider.settings.data / DATABASE)) as behind:
-            behind.execute("ALTER TABLE contents RENAME TO elsewhere")
+        with behind(provider.settings.data) as database:
+            database.execute("ALTER TABLE contents RENAME TO elsewhere")
             client.stream.send(b"250 customer.example\r\n")
             [session] = await provider.sessions()
-            behind.execute("ALTER TABLE elsewhere RENAME TO contents")
+            database.execute("ALTER TABLE elsewhere RENAME TO contents")
         assert session.facts["ended"] == "turn-failed"
         assert all(each.holder is None and each.attempts == 0 for each in await provider.until_queued(3))
 

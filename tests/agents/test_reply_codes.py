@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import contextlib
 import socket
-import sqlite3
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from typing import Any
 import dns.rcode
 import pytest
 from tests.agents.counter import Counter
+from tests.agents.intruder import behind
 from tests.net.dnsserver import Asked, denial, dns_server, records
 
 from estafeta.agents.environment import Role
@@ -42,7 +41,7 @@ from estafeta.net.stream import connect
 from estafeta.policy.guard import LoginSettings
 from estafeta.routing.routes import RouteAction, RouteRule
 from estafeta.store import accounts, aliases, moved
-from estafeta.store.store import DATABASE, Transaction
+from estafeta.store.store import Transaction
 
 TESTS = Path(__file__).parents[1]
 MX, MSA, LMTP = ListenerKind.SMTP, ListenerKind.SUBMISSION, ListenerKind.LMTP
@@ -525,11 +524,11 @@ def test_a_store_that_does_not_answer(run: Any, tmp_path: Path) -> None:
         client = await office.client()
         await client.say(MAIL)
         user = await office.client(MSA, tls=True)
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as behind:
-            behind.execute("ALTER TABLE accounts RENAME TO elsewhere")
+        with behind(tmp_path / "data") as database:
+            database.execute("ALTER TABLE accounts RENAME TO elsewhere")
             assert is_reply("try-later", await client.say("RCPT TO:<luis@example.org>"))
             assert is_reply("login-later", await user.login("ana@example.org"))
-            behind.execute("ALTER TABLE elsewhere RENAME TO accounts")
+            database.execute("ALTER TABLE elsewhere RENAME TO accounts")
 
     run(test, settings={"replies": OWN})
 
@@ -662,10 +661,10 @@ def test_customers_who_call(run: Any, tmp_path: Path) -> None:
         await office.office.reload(settings.model_copy(update={"listen": (*settings.listen, listen)}))
         called = await office.client(ListenerKind.ODMR, tls=True)
         assert (await called.login("ana@example.org")).startswith("235")
-        with contextlib.closing(sqlite3.connect(tmp_path / "data" / DATABASE)) as behind:
-            behind.execute("ALTER TABLE queued_recipients RENAME TO elsewhere")
+        with behind(tmp_path / "data") as database:
+            database.execute("ALTER TABLE queued_recipients RENAME TO elsewhere")
             assert is_reply("atrn-later", await called.say("ATRN"))
-            behind.execute("ALTER TABLE elsewhere RENAME TO queued_recipients")
+            database.execute("ALTER TABLE elsewhere RENAME TO queued_recipients")
 
     run(test, settings={"replies": OWN, "on_demand": OnDemandSettings(customer=customers)})
 
