@@ -161,6 +161,9 @@ class _Member:
         self._start = start
         self._process: asyncio.subprocess.Process | None = None
         self._is_stopping = False
+        self._is_beginning = False
+        self._told: list[signal.Signals] = []
+        """What it was sent while it was begun: it may have read the settings of before."""
         self._occasion = None if start.watch is None else _Occasion(start.watch)
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
@@ -171,8 +174,7 @@ class _Member:
         while not self._is_stopping:
             began = loop.time()
             try:
-                self._process = await self._start.begin()
-                code = await self._process.wait()
+                code = await (await self._begin()).wait()
             except OSError as error:
                 code = NOT_BEGUN
                 reason = error.strerror or str(error)
@@ -193,9 +195,23 @@ class _Member:
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._longest_pause)
 
+    async def _begin(self) -> asyncio.subprocess.Process:
+        """Start the process, and send it what came for it meanwhile. Raises OSError."""
+        self._told.clear()
+        self._is_beginning = True
+        try:
+            process = self._process = await self._start.begin()
+        finally:
+            self._is_beginning = False
+        for each in self._told:
+            self.send(each)
+        return process
+
     def send(self, what: signal.Signals) -> None:
-        """Send it a signal, if it runs."""
-        if self._process is not None and self._process.returncode is None:
+        """Send it a signal, if it runs, or as soon as it has begun."""
+        if self._is_beginning:
+            self._told.append(what)
+        elif self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(what)
 
