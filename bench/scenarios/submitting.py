@@ -69,6 +69,7 @@ class Submit(Accept):
             "rate": messages / seconds,
             "cpu_us": usage.cpu / messages * 1e6,
             "peak_mib": usage.peak / KIB / KIB,
+            "messages": float(messages),
         }
 
 
