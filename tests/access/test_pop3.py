@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import apsw
 import pytest
 from structlog.testing import capture_logs
 
@@ -41,7 +42,7 @@ from estafeta.store.records import (
     SessionId,
     Uid,
 )
-from estafeta.store.store import open_store
+from estafeta.store.store import DATABASE, open_store
 from estafeta.wire.sasl import client_mechanism
 
 T = TypeVar("T")
@@ -280,6 +281,33 @@ def test_retr_gives_what_is_kept_octet_by_octet_and_list_its_size(office: Office
                 assert await client.content(f"RETR {number}") == octets
             await client.say("QUIT")
         assert (await office.last_session())["retrieved"] == len(contents)
+
+    run(scenario())
+
+
+def test_messages_read_ahead_come_as_they_are_in_any_order_and_a_damaged_one_spoils_no_other(office: Office) -> None:
+    contents = [b"Subject: %d\r\n\r\n" % number + b"x" * 7_000 + b"\r\n" for number in range(30)]
+    contents[4] += b"y" * 70_000 + b"\r\n"
+    damaged, removed = 17, 23
+    needle = contents[damaged - 1][:20].hex().upper() + "%"
+
+    async def scenario() -> None:
+        await office.open()
+        await office.deliver(*contents)
+        connection = apsw.Connection(str(office.folder / DATABASE))
+        connection.execute("UPDATE contents SET octets = zeroblob(9) WHERE hex(octets) LIKE ?", (needle,))
+        assert connection.changes() == 1
+        connection.close()
+        async with office.session() as client:
+            await client.login()
+            await office.expunge(removed)
+            for number in (*range(1, 31), *range(30, 0, -1), 1, 2, 2, 3, 5, 6, 4, 5, *range(15, 25)):
+                if number == damaged:
+                    assert (await client.say(f"RETR {number}")).startswith(b"-ERR [SYS/TEMP] not possible now")
+                elif number == removed:
+                    assert await client.say(f"RETR {number}") == b"-ERR message was removed by another access"
+                else:
+                    assert await client.content(f"RETR {number}") == PREFIX + contents[number - 1]
 
     run(scenario())
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from estafeta.store import mailboxes, messages
 from estafeta.store.engine import Transaction
+from estafeta.store.errors import Damaged, NotFound
 from estafeta.store.flags import SEEN
 from estafeta.store.locks import LockFile
 from estafeta.store.records import AccountId, Mailbox, MailboxId, Message, Uid
@@ -20,6 +22,9 @@ from estafeta.wire.pop3.maildrop import Entry
 
 # Messages read or removed in one transaction: short enough that nobody waits long for it.
 _STEP = 500
+# Octets read at once for a client that takes one message after another: a read costs as much as some ten small
+# messages, and this is what a session keeps in memory when its client stops.
+_AHEAD = 64 * 1024
 
 
 class MaildropInUse(Exception):
@@ -54,6 +59,8 @@ class OpenMaildrop:
         self._lock: LockFile | None = lock
         self._uids = array("q")
         self._sizes = array("q")
+        self._last_read = 0
+        self._ahead: dict[int, bytes] = {}  # by UID
         self.removed = 0
         """Messages that `remove` removed."""
 
@@ -80,10 +87,32 @@ class OpenMaildrop:
         return lambda tx: messages.list_of(tx, self._mailbox.mailbox_id, after_uid=after, limit=_STEP)
 
     async def read(self, number: int) -> bytes:
-        """The octets of a message as they are kept; raises NotFound when another access removed it."""
-        mailbox_id, uid = self._mailbox.mailbox_id, Uid(self._uids[number - 1])
-        content = self._store.content
-        return await self._store.read(lambda tx: messages.read_content(tx, content, mailbox_id, uid))
+        """The octets of a message as they are kept; raises NotFound when another access removed it, Damaged."""
+        uid = Uid(self._uids[number - 1])
+        is_next, self._last_read = number == self._last_read + 1, number
+        if is_next and uid not in self._ahead:
+            await self._read_ahead(number)
+        octets = self._ahead.pop(uid, None)
+        if octets is None:
+            mailbox_id, content = self._mailbox.mailbox_id, self._store.content
+            octets = await self._store.read(lambda tx: messages.read_content(tx, content, mailbox_id, uid))
+        return octets
+
+    async def _read_ahead(self, number: int) -> None:
+        """Read a message and some that come after it, if they are small."""
+        size, last = self._sizes[number - 1], number
+        while last < len(self._sizes) and (size := size + self._sizes[last]) <= _AHEAD:
+            last += 1
+        self._ahead = {}
+        if last == number:
+            return
+        mailbox_id, content = self._mailbox.mailbox_id, self._store.content
+        low, high = self._uids[number - 1], self._uids[last - 1]
+        # One that is damaged must not keep the others from being read: each is then read by itself.
+        with suppress(Damaged, NotFound):
+            self._ahead = dict(
+                await self._store.read(lambda tx: messages.read_contents(tx, content, mailbox_id, low, high))
+            )
 
     async def remove(self, numbers: tuple[int, ...]) -> None:
         """Remove messages in steps, each durable in itself; `removed` counts them. Raises StoreError."""
@@ -107,6 +136,7 @@ class OpenMaildrop:
     def close(self) -> None:
         """Let go of the lock; may be called again."""
         lock, self._lock = self._lock, None
+        self._ahead = {}
         if lock is not None:
             lock.close()
 
