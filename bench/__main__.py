@@ -4,8 +4,8 @@
     make bench ARGS="--scenario relay --peers Estafeta,Postfix --sizes 1,100 --sessions 50 --rounds 5"
     make bench ARGS="--continue --write"        (go on with a run that was broken off, and write the pages)
 
-Needs root, control groups, a C compiler, and Debian's packages postfix, dovecot-imapd, dovecot-pop3d, nodejs and npm;
-the other servers are unpacked below ESTAFETA_PEERS, or /var/cache/estafeta-peers.
+Needs root, control groups, a C compiler, and Debian's packages nodejs and npm; the other servers are unpacked below
+ESTAFETA_PEERS, or /var/cache/estafeta-peers.
 """
 
 from __future__ import annotations

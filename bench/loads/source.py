@@ -6,6 +6,7 @@ import subprocess
 from typing import Literal
 
 from bench.peers.peer import ENVIRONMENT
+from bench.peers.postfix import tool
 
 Mode = Literal["kept", "each"]
 """Kept connections, or a connection for each message."""
@@ -25,7 +26,7 @@ def send(
 ) -> None:  # fmt: skip
     """Send messages of `size` octets and wait for the last reply; numbered recipients have a number in front."""
     command = [
-        "smtp-source", "-s", str(min(sessions, messages)), "-m", str(messages), "-l", str(size),
+        *tool("smtp-source"), "-s", str(min(sessions, messages)), "-m", str(messages), "-l", str(size),
         "-f", "bench@sender.test",
         "-t", recipient, "-r", str(recipients), *(["-d"] if mode == "kept" else []), *(["-N"] if is_numbered else []),
         f"127.0.0.1:{port}",

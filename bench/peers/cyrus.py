@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.peers.dovecot import ITERATIONS
+from bench.peers.isolation import isolated
 from bench.peers.peer import (
     ENVIRONMENT,
     MOST_SESSIONS,
@@ -24,13 +25,13 @@ from bench.peers.peer import (
 )
 
 HOST = "cyrus.bench.test"
-PACKAGES = ("cyrus-imapd", "cyrus-common", "sasl2-bin", "libical3", "libpcre3")
+PROGRAMS = "/usr/lib/cyrus/bin"
 SERVICES = """\
 START {{
   recover cmd="{programs}/ctl_cyrusdb -C {folder}/imapd.conf -r"
 }}
 SERVICES {{
-  imap cmd="{imapd} -C {folder}/imapd.conf -U 30" listen="127.0.0.1:{port}" prefork=0 maxchild={sessions}
+  imap cmd="{programs}/imapd -C {folder}/imapd.conf -U 30" listen="127.0.0.1:{port}" prefork=0 maxchild={sessions}
 }}
 EVENTS {{
   checkpoint cmd="{programs}/ctl_cyrusdb -C {folder}/imapd.conf -c" period=30
@@ -69,7 +70,7 @@ class Cyrus(Peer):
         """Unpack it."""
         if os.geteuid() != 0:
             raise LeftOut("only root can start it")
-        self._files = {package: unpacked(package) for package in PACKAGES}
+        self._files = unpacked("cyrus-imapd", "sasl2-bin")
 
     def start(self, ground: Ground) -> Running:
         """As nobody, with all its files below its folder."""
@@ -78,30 +79,26 @@ class Cyrus(Peer):
             folder_of(folder, name, "nobody", "nogroup")
         for name in ("db", "log", "msg", "proc", "quota", "socket", "user"):
             folder_of(folder / "config", name, "nobody", "nogroup")
-        libraries = ":".join(str(each / "usr/lib/x86_64-linux-gnu") for each in self._files.values())
-        libraries += ":" + ":".join(str(each / "lib/x86_64-linux-gnu") for each in self._files.values())
-        programs = self._files["cyrus-common"] / "usr/lib/cyrus/bin"
-        imapd = self._files["cyrus-imapd"] / "usr/lib/cyrus/bin/imapd"
         user, _, domain = USER.partition("@")
         (folder / "imapd.conf").write_text(
             SETTINGS.format(folder=folder, domain=domain, host=HOST, iterations=ITERATIONS)
         )
         (folder / "cyrus.conf").write_text(
-            SERVICES.format(folder=folder, programs=programs, imapd=imapd, port=ground.port, sessions=MOST_SESSIONS)
+            SERVICES.format(folder=folder, programs=PROGRAMS, port=ground.port, sessions=MOST_SESSIONS)
         )
         self._add_user(folder, user, domain)
-        command = [f"{programs}/master", "-C", f"{folder}/imapd.conf", "-M", f"{folder}/cyrus.conf"]
+        command = [f"{PROGRAMS}/master", "-C", f"{folder}/imapd.conf", "-M", f"{folder}/cyrus.conf"]
         command += ["-p", f"{folder}/master.pid"]
-        return self.launch(ground, command, {"LD_LIBRARY_PATH": libraries}, greeting=b"* OK")
+        return self.launch(ground, isolated(folder, [], command, packages=[self._files]), greeting=b"* OK")
 
     def _add_user(self, folder: Path, user: str, domain: str) -> None:
         file = folder / "sasldb2"
         if file.exists():
             return
-        program = self._files["sasl2-bin"] / "usr/sbin/saslpasswd2"
         # It looks for users of its default domain under its own name.
         for realm in (domain, HOST):
-            command = [str(program), "-p", "-c", "-f", str(file), "-u", realm, user]
+            command = ["saslpasswd2", "-p", "-c", "-f", str(file), "-u", realm, user]
+            command = isolated(folder, [], command, packages=[self._files])
             done = subprocess.run(command, input=PASSWORD.encode(), capture_output=True, env=ENVIRONMENT)
             if done.returncode != 0:
                 raise LeftOut(f"saslpasswd2 failed: {done.stderr.decode()[-200:]}")

@@ -12,7 +12,8 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from bench.peers.peer import PASSWORD, USER, Ground, LeftOut, Peer, Purpose, Running, folder_of, program
+from bench.peers.isolation import isolated
+from bench.peers.peer import ENVIRONMENT, PASSWORD, USER, Ground, LeftOut, Peer, Purpose, Running, folder_of, unpacked
 
 ITERATIONS = 15_000
 """Of SCRAM, as in Estafeta; no password is hashed at a login."""
@@ -101,16 +102,22 @@ service auth {{
 """Only proves logins, for another server."""
 
 
-def add_user(folder: Path) -> None:
-    """The file with the one user."""
-    hashed = subprocess.run(
-        ["doveadm", "pw", "-s", "SCRAM-SHA-256", "-r", str(ITERATIONS), "-p", PASSWORD],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    (folder / "users").write_text(f"{USER}:{hashed}::::::\n")
-    (folder / "users").chmod(0o644)
+USERS = ["dovecot", "dovenull"]
+
+
+def dovecot() -> Path:
+    """The folder with its files; raises LeftOut."""
+    return unpacked("dovecot-imapd", "dovecot-pop3d")
+
+
+def add_user(ground: Path, configuration: Path) -> None:
+    """The file with the one user, beside the configuration, for a server in the folder `ground`."""
+    command = ["doveadm", "-c", str(configuration), "pw", "-s", "SCRAM-SHA-256", "-r", str(ITERATIONS), "-p", PASSWORD]
+    command = isolated(ground, USERS, command, packages=[dovecot()])
+    hashed = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT).stdout.strip()
+    users = configuration.parent / "users"
+    users.write_text(f"{USER}:{hashed}::::::\n")
+    users.chmod(0o644)
 
 
 class Dovecot(Peer):
@@ -122,23 +129,24 @@ class Dovecot(Peer):
     )
 
     def prepare(self) -> None:
-        """It must be installed."""
-        self._program = program("dovecot", "dovecot-imapd")
+        """Unpack it."""
         if os.geteuid() != 0:
             raise LeftOut("only root can start it")
+        self._files = dovecot()
 
     def start(self, ground: Ground) -> Running:
         """IMAP and POP3, the one that is measured on the port that was given."""
         folder = ground.folder
         for name in ("mail", "home", "state"):
             folder_of(folder, name, "nobody", "nogroup")
-        if not (folder / "users").exists():
-            add_user(folder)
         file = folder / "dovecot.conf"
         imap, pop3 = ground.port, ground.port + 1
         if ground.purpose is Purpose.POP3:
             imap, pop3 = pop3, imap
         file.write_text(CONFIGURATION.format(folder=folder, imap=imap, pop3=pop3))
+        if not (folder / "users").exists():
+            add_user(folder, file)
         shutil.rmtree(folder / "run", ignore_errors=True)
         greeting = b"* OK" if ground.purpose is Purpose.IMAP else b"+OK"
-        return self.launch(ground, [self._program, "-F", "-c", str(file)], greeting=greeting)
+        command = isolated(folder, USERS, ["dovecot", "-F", "-c", str(file)], packages=[self._files])
+        return self.launch(ground, command, greeting=greeting)

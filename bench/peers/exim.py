@@ -80,6 +80,7 @@ plain:
   server_set_id = $auth2
 """
 USERS = ["Debian-exim"]
+PROGRAM = "/usr/sbin/exim4"
 _ON = "next_host:\n  driver = manualroute\n  route_list = * 127.0.0.1\n  self = send\n  transport = remote\n"
 _IN = (
     "mailboxes:\n  driver = accept\n  domains = +local_domains\n  local_parts = nwildlsearch;@folder@/boxes\n"
@@ -97,7 +98,7 @@ class Exim(Peer):
         """Unpack it."""
         if os.geteuid() != 0:
             raise LeftOut("only root can start it")
-        self._program = unpacked("exim4-daemon-light") / "usr/sbin/exim4"
+        self._files = unpacked("exim4-daemon-light")
 
     def start(self, ground: Ground) -> Running:
         """As the user that Debian's build is made for."""
@@ -117,7 +118,7 @@ class Exim(Peer):
         file = folder / "exim.conf"
         values = {
             "router": _IN if ground.purpose is Purpose.DELIVER else _ON, "settings": settings, "folder": folder,
-            "program": self._program, "port": ground.port, "sink": ground.sink or 25, "sessions": MOST_SESSIONS,
+            "program": PROGRAM, "port": ground.port, "sink": ground.sink or 25, "sessions": MOST_SESSIONS,
             "user": USERS[0], "group": USERS[0], "name": USER, "password": PASSWORD,
         }  # fmt: skip
         numbered = [f"^\\d*{each:02}foo$: u{each:02}\n" for each in range(MAILBOXES)]
@@ -129,7 +130,7 @@ class Exim(Peer):
             text = text.replace(f"@{name}@", str(value))
         file.write_text(text)
         file.chmod(0o644)
-        command = isolated(folder, USERS, [str(self._program), "-C", str(file), "-bdf"], {})
+        command = isolated(folder, USERS, [PROGRAM, "-C", str(file), "-bdf"], packages=[self._files])
         (folder / "etc" / "exim4").mkdir(exist_ok=True)
         (folder / "etc" / "exim4" / "trusted_configs").write_text(f"{file}\n")
         running = self.launch(ground, command)

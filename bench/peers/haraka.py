@@ -60,5 +60,5 @@ class Haraka(Peer):
             (folder / "config" / name).write_text(text)
         (folder / "config" / "plugins").write_text("\n".join(plugins) + "\n")
         (folder / "plugins" / "take.js").write_text(_TAKE.replace("SINK", str(ground.sink or 25)))
-        command = isolated(folder, [], [self._node, str(self._haraka), "-c", str(folder)], {})
+        command = isolated(folder, [], [self._node, str(self._haraka), "-c", str(folder)])
         return self.launch(ground, command)

@@ -63,14 +63,13 @@ class Opensmtpd(Peer):
             )
         (folder / "smtpd.conf").write_text(text)
         paused = ["-P", "mta"] if ground.purpose is Purpose.ACCEPT else []
-        smtpd = [str(self._files / "usr/sbin/smtpd"), "-d", "-f", str(folder / "smtpd.conf"), *paused]
+        smtpd = ["smtpd", "-d", "-f", str(folder / "smtpd.conf"), *paused]
         places = {
             "/var/spool": folder / "spool",
             "/var/lib": folder / "lib",
             "/run": folder / "run",
-            "/usr/libexec": self._files / "usr/libexec",
         }
-        command = isolated(folder, USERS, ["env", f"LD_PRELOAD={library}", *smtpd], places)
+        command = isolated(folder, USERS, ["env", f"LD_PRELOAD={library}", *smtpd], places, packages=[self._files])
         os.chown(folder / "mail", 64102, 64102)
         running = self.launch(ground, command)
         if ground.purpose is Purpose.DELIVER:

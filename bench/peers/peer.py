@@ -10,18 +10,21 @@ import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from bench.measuring import ControlGroup
 
 PLACE = Path(os.environ.get("ESTAFETA_PEERS", "/var/cache/estafeta-peers"))
+_APT = threading.Lock()
 DOMAIN = "bench.test"
 RECIPIENT = f"foo@{DOMAIN}"
 USER, PASSWORD = RECIPIENT, "correct-horse-battery"
@@ -176,20 +179,37 @@ def wait_for(port: int, greeting: bytes, name: str, seconds: float = 30, *, addr
     raise LeftOut(f"{name} does not answer on port {port}")
 
 
-def unpacked(package: str) -> Path:
-    """The folder with the files of one of Debian's packages; raises LeftOut."""
-    folder = PLACE / package
-    if folder.is_dir():
-        return folder
-    part = PLACE / f".{package}"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    run(["apt-get", "download", "-q", "-q", "-o", "APT::Sandbox::User=root", package], part)
-    for archive in part.glob("*.deb"):
-        run(["dpkg", "-x", str(archive), str(part)], part)
-        archive.unlink()
-    part.rename(folder)
+def unpacked(*packages: str) -> Path:
+    """The folder with the files of Debian's packages, and of those they need that are not installed; raises LeftOut."""
+    folder = PLACE / packages[0]
+    with _APT:  # it works for one at a time
+        if not folder.is_dir():
+            _unpack(packages, folder)
     return folder
+
+
+def _unpack(packages: Sequence[str], folder: Path) -> None:
+    part = PLACE / f".{packages[0]}"
+    archives = part / "archives"
+    shutil.rmtree(part, ignore_errors=True)
+    (archives / "partial").mkdir(parents=True)
+    _update_lists()
+    options = ["-y", "--reinstall", "--no-install-recommends", "-o", f"Dir::Cache::archives={archives}"]
+    run(["apt-get", "install", "--download-only", *options, "-o", "APT::Sandbox::User=root", *packages], part)
+    for archive in archives.glob("*.deb"):
+        run(["dpkg", "-x", str(archive), str(part)], part)
+    shutil.rmtree(archives)
+    for name in ("bin", "lib", "sbin"):
+        # Packages may have files where an installed system has only a link.
+        if (part / name).is_dir():
+            shutil.copytree(part / name, part / "usr" / name, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(part / name)
+    part.rename(folder)
+
+
+@cache
+def _update_lists() -> None:
+    run(["apt-get", "update", "-q", "-q"], PLACE)
 
 
 def run(command: list[str], folder: Path) -> None:
@@ -207,7 +227,7 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def folder_of(parent: Path, name: str, owner: str | None = None, group: str | None = None) -> Path:
+def folder_of(parent: Path, name: str, owner: str | int | None = None, group: str | None = None) -> Path:
     """Make a folder that everybody can pass."""
     folder = parent / name
     folder.mkdir(exist_ok=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import ClassVar
 
-from bench.peers.dovecot import AUTHENTICATION, add_user
+from bench.peers import dovecot
+from bench.peers.isolation import FIRST_ID, isolated
 from bench.peers.peer import (
     DOMAIN,
     MOST_SESSIONS,
@@ -16,8 +18,8 @@ from bench.peers.peer import (
     Running,
     files_below,
     folder_of,
-    program,
     run,
+    unpacked,
 )
 
 MAIN = """\
@@ -90,6 +92,21 @@ smtpd_sasl_path = private/auth
 """
 
 
+USERS = ["postfix", "postdrop", *dovecot.USERS]
+
+
+def postfix() -> Path:
+    """The folder with its files; raises LeftOut."""
+    return unpacked("postfix")
+
+
+def tool(name: str) -> list[str]:
+    """The command of one of its tools for tests, `smtp-source` or `smtp-sink`; raises LeftOut."""
+    files = postfix()
+    libraries = [files / "usr/lib/postfix", *files.glob("usr/lib/*-linux-gnu*")]
+    return ["env", f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}", str(files / "usr/sbin" / name)]
+
+
 class Postfix(Peer):
     """Accepts onto hold, so that no delivery runs beside the measurement; delivers into Maildirs.
 
@@ -103,17 +120,17 @@ class Postfix(Peer):
     }
 
     def prepare(self) -> None:
-        """It must be installed: its own tools are the load."""
-        program("postfix", "postfix")
+        """Unpack it."""
         if os.geteuid() != 0:
             raise LeftOut("only root can start it")
+        self._files = [postfix(), dovecot.dovecot()]
 
     def start(self, ground: Ground) -> Running:
         """Without daemons that the purpose does not need."""
         folder = ground.folder
         for name in ("conf", "spool", "log"):
             folder_of(folder, name)
-        folder_of(folder, "data", "postfix")
+        folder_of(folder, "data", FIRST_ID)
         mail = folder_of(folder, "mail", "nobody", "nogroup")
         lines = MAIN.format(folder=folder, sessions=MOST_SESSIONS)
         if ground.purpose is Purpose.ACCEPT:
@@ -132,13 +149,17 @@ class Postfix(Peer):
             (folder / "conf" / "numbered").write_text(_NUMBERED)
         (folder / "conf" / "main.cf").write_text(lines)
         (folder / "conf" / "master.cf").write_text(MASTER.format(port=ground.port))
-        run(["postfix", "-c", str(folder / "conf"), "check"], folder)
+        check = ["postfix", "-c", str(folder / "conf"), "check"]
+        run(isolated(folder, USERS, check, packages=self._files), folder)
         command = ["/usr/lib/postfix/sbin/master", "-c", str(folder / "conf"), "-d"]
         if ground.purpose is Purpose.SUBMIT:
             file = folder_of(folder, "dovecot") / "dovecot.conf"
-            file.write_text(AUTHENTICATION.format(folder=file.parent, socket=folder / "spool" / "private" / "auth"))
-            add_user(file.parent)
-            command = ["sh", "-ec", f'{program("dovecot", "dovecot-imapd")} -c {file}; exec "$@"', "sh", *command]
+            file.write_text(
+                dovecot.AUTHENTICATION.format(folder=file.parent, socket=folder / "spool" / "private" / "auth")
+            )
+            dovecot.add_user(folder, file)
+            command = ["sh", "-ec", f'dovecot -c {file}; exec "$@"', "sh", *command]
+        command = isolated(folder, USERS, command, packages=self._files)
         running = self.launch(ground, command, {"MAIL_CONFIG": str(folder / "conf")})
         if ground.purpose is Purpose.DELIVER:
             running.delivered = files_below(mail)

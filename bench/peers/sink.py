@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from bench.peers.peer import ENVIRONMENT, Ground, Peer, Purpose, Running, program
+from bench.peers.peer import ENVIRONMENT, Ground, Peer, Purpose, Running
+from bench.peers.postfix import tool
 
 _COUNTED = re.compile(rb"mesg=(\d+)")
 _OTHERS: dict[Purpose, str] = {each: "stores nothing" for each in Purpose if each is not Purpose.ACCEPT}
@@ -21,8 +22,7 @@ class Sink(Peer):
 
     def start(self, ground: Ground) -> Running:
         """With room for all sessions."""
-        program("smtp-sink", "postfix")
-        return self.launch(ground, ["smtp-sink", "-u", "nobody", f"127.0.0.1:{ground.port}", "1000"])
+        return self.launch(ground, [*tool("smtp-sink"), "-u", "nobody", f"127.0.0.1:{ground.port}", "1000"])
 
 
 class NextHost:
@@ -32,7 +32,7 @@ class NextHost:
         self._path = folder / f"sink-{address}-{port}"
         with self._path.open("wb") as file:
             self._process = subprocess.Popen(
-                ["smtp-sink", "-u", "nobody", "-c", f"{address}:{port}", "1000"],
+                [*tool("smtp-sink"), "-u", "nobody", "-c", f"{address}:{port}", "1000"],
                 stdout=file,
                 stderr=subprocess.DEVNULL,
                 stdin=subprocess.DEVNULL,
