@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from estafeta.wire.pop3.message import DotStuffer, end_of_header, end_of_top
+from estafeta.wire.pop3.message import DotStuffer, end_of_header, end_of_top, stuffed
 
 PIECES = st.lists(st.sampled_from([b".", b"..", b"\r\n", b"a", b"\r\n.", b"\r\n.\r\n", b"\r", b"b."]), max_size=30)
 
 
-def stuffed(pieces: list[bytes]) -> bytes:
+def by_pieces(pieces: list[bytes]) -> bytes:
     stuffer = DotStuffer()
     return b"".join([*(stuffer.encode(piece) for piece in pieces), stuffer.end()])
 
@@ -20,7 +20,7 @@ def stuffed(pieces: list[bytes]) -> bytes:
 @given(PIECES)
 def test_a_client_gets_back_what_was_stored(pieces: list[bytes]) -> None:
     octets = b"".join(pieces)
-    lines = stuffed(pieces).split(b"\r\n")
+    lines = by_pieces(pieces).split(b"\r\n")
     assert lines[-2:] == [b".", b""]
     assert b"." not in lines[:-2]
     read = b"".join(line.removeprefix(b".") + b"\r\n" for line in lines[:-2])
@@ -30,11 +30,12 @@ def test_a_client_gets_back_what_was_stored(pieces: list[bytes]) -> None:
 
 @given(PIECES)
 def test_where_a_message_is_cut_changes_nothing(pieces: list[bytes]) -> None:
-    assert stuffed(pieces) == stuffed([b"".join(pieces)])
+    octets = b"".join(pieces)
+    assert by_pieces(pieces) == by_pieces([octets]) == stuffed(octets)
 
 
 def test_a_dot_behind_a_bare_lf_does_not_end_the_response_for_readers_of_lf() -> None:
-    assert stuffed([b"a\n", b".\r\n+OK\r\n"]) == b"a\n..\r\n+OK\r\n.\r\n"
+    assert by_pieces([b"a\n", b".\r\n+OK\r\n"]) == b"a\n..\r\n+OK\r\n.\r\n"
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,11 @@ class Owner:
                 self.engine.tls_started(Offer(mechanisms=("PLAIN",), user=True, stls=True))
             case events.Retrieve(number, lines):
                 octets = MESSAGES[number - 1]
-                self.engine.begin_message(f"{len(octets)} octets" if lines is None else "")
-                shown = octets if lines is None else octets[: end_of_top(octets, lines)]
+                if lines is None:
+                    self.engine.give_message(f"{len(octets)} octets", octets)
+                    return
+                self.engine.begin_message("")
+                shown = octets[: end_of_top(octets, lines)]
                 for start in range(0, len(shown), 7):
                     self.engine.message_octets(shown[start : start + 7])
                 self.engine.end_message()

@@ -403,10 +403,14 @@ class Pop3Session:
             self._retrieved += 1
             self._seen.add(number)
             end = len(octets)
-            engine.begin_message(f"{end} octets")
+            text = f"{end} octets"
         else:
             end = end_of_top(octets, lines)
-            engine.begin_message("")
+            text = ""
+        if end <= _PIECE:
+            engine.give_message(text, octets[:end])
+            return
+        engine.begin_message(text)
         for start in range(0, end, _PIECE):
             if start:
                 await self._flush()

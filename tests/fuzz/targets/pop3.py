@@ -51,8 +51,11 @@ class Owner:
                 engine.tls_started(OFFER)
             case events.Retrieve(number, lines):
                 octets = MESSAGES[number - 1]
+                if lines is None:
+                    engine.give_message("follows", octets)
+                    return
                 engine.begin_message("follows")
-                engine.message_octets(octets if lines is None else octets[: end_of_top(octets, lines)])
+                engine.message_octets(octets[: end_of_top(octets, lines)])
                 engine.end_message()
             case events.Quit():
                 engine.farewell()

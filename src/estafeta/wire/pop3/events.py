@@ -43,7 +43,7 @@ class StartTls:
 
 @value
 class Retrieve:
-    """RETR, or TOP when `lines` is not None: answer with `begin_message`... or `refuse`."""
+    """RETR, or TOP when `lines` is not None: answer with `give_message`, `begin_message`... or `refuse`."""
 
     number: int
     lines: int | None

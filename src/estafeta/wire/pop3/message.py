@@ -9,6 +9,13 @@ from __future__ import annotations
 TERMINATOR = b".\r\n"
 
 
+def stuffed(octets: bytes) -> bytes:
+    """A message that is here whole, as it goes on the wire, terminator included."""
+    dot = b"." if octets[:1] == b"." else b""
+    end = TERMINATOR if not octets or octets[-2:] == b"\r\n" else b"\r\n" + TERMINATOR
+    return b"%b%b%b" % (dot, octets.replace(b"\n.", b"\n.."), end)
+
+
 class DotStuffer:
     """Encodes one message piece by piece; a piece without dots at line starts is passed on uncopied."""
 

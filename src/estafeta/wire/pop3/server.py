@@ -17,12 +17,16 @@ from estafeta.wire.pop3.commands import BY_NAME
 from estafeta.wire.pop3.commands.auth import decode
 from estafeta.wire.pop3.events import Event
 from estafeta.wire.pop3.maildrop import Entry, Maildrop, NoSuchMessage
-from estafeta.wire.pop3.message import DotStuffer
+from estafeta.wire.pop3.message import DotStuffer, stuffed
 from estafeta.wire.pop3.session import Answer, Code, Negative, Offer, Positive, Session, State
 
 # Answers that wait before the owner is asked to send: more than one wake-up's pipelined commands make, so
 # small ones cost one write, and far less than pipelined LISTs of a large maildrop would take.
 ANSWERS_HIGH = 64 * 1024
+
+# As tuples: a union would be made anew for each command.
+_ANSWERS = (Positive, Negative)
+_ENDS = (events.AuthenticationEnded, events.TooManyFaults)
 
 
 class LocalProtocolError(Exception):
@@ -102,10 +106,10 @@ class ServerEngine:
             if line is None:
                 return None
             given = self._auth_line(line) if self._reads_auth else self._command_line(line)
-            if isinstance(given, Positive | Negative):
+            if isinstance(given, _ANSWERS):
                 self._say(given)
                 continue
-            if isinstance(given, events.AuthenticationEnded | events.TooManyFaults):
+            if isinstance(given, _ENDS):
                 return given
             self._asked = given
             if isinstance(given, events.StartTls):
@@ -198,8 +202,14 @@ class ServerEngine:
         self._session.user = None
         self._session.offer = offer
 
+    def give_message(self, text: str, octets: bytes) -> None:
+        """Answer Retrieve with a message that is here whole."""
+        self._answer(events.Retrieve)
+        self._say(Positive(text))
+        self._send(stuffed(octets))
+
     def begin_message(self, text: str) -> None:
-        """Answer Retrieve: the octets follow by `message_octets`, then `end_message`."""
+        """Answer Retrieve piece by piece: the octets follow by `message_octets`, then `end_message`."""
         self._answer(events.Retrieve)
         self._stuffer = DotStuffer()
         self._say(Positive(text))
