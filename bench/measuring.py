@@ -51,14 +51,15 @@ class ControlGroup:
                 return _number(r"^(?:total_rss|anon) (\d+)", stat.read_text())
         raise SystemExit("no control group counts memory here")
 
-    def rest(self, most: float) -> None:
-        """Wait until the processes have hardly anything to do, for so many seconds at most."""
+    def rest(self, most: float, quiet_for: float = LOOK_AFTER) -> None:
+        """Wait until the processes have had hardly anything to do for a while, for so many seconds at most."""
         until = time.monotonic() + most
-        while True:
+        quiet_since = time.monotonic()
+        while (now := time.monotonic()) < min(until, quiet_since + quiet_for):
             before = self.seconds()
             time.sleep(LOOK_AFTER)
-            if self.seconds() - before < QUIET * LOOK_AFTER or time.monotonic() > until:
-                return
+            if self.seconds() - before >= QUIET * LOOK_AFTER:
+                quiet_since = now + LOOK_AFTER
 
     def pids(self) -> list[int]:
         """Its processes."""

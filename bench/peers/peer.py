@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from bench.measuring import ControlGroup
+from bench.measuring import LOOK_AFTER, ControlGroup
 
 PLACE = Path(os.environ.get("ESTAFETA_PEERS", "/var/cache/estafeta-peers"))
 _APT = threading.Lock()
@@ -87,14 +87,14 @@ class Running:
         """Where it listens."""
         return self.ground.port
 
-    def rest(self, most: float) -> None:
+    def rest(self, most: float, quiet_for: float = LOOK_AFTER) -> None:
         """Wait until it has done what it does behind its answers, so that nothing of it runs beside another server.
 
         Nobody waits longer than `most` seconds for its processes to be quiet.
         """
         begins_at = self.started_at + self.peer.begins_within - time.perf_counter()
         time.sleep(max(self.peer.works_after, begins_at))
-        self.group.rest(most)
+        self.group.rest(most, quiet_for)
 
     def end(self) -> None:
         """Stop it and all that belongs to it."""

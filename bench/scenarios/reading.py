@@ -38,6 +38,8 @@ COLD = "cold: "
 """Before a command that is asked for the first time after the mail came and the server was started again."""
 REST_AFTER_LOADING = 60.0
 """Seconds at most in which a server may finish what the new mail gives it to do, before it is started again."""
+QUIET_AFTER_LOADING = 3.0
+"""Seconds without work after which it has: one that makes pauses between its steps has not finished in them."""
 CONNECTIONS = 1000
 
 
@@ -55,7 +57,7 @@ class Reading(Scenario):
         while some := list(islice(source, AT_ONCE)):
             seconds += _time(partial(connection.append, "INBOX", some))
         connection.close()
-        running.rest(REST_AFTER_LOADING)
+        running.rest(REST_AFTER_LOADING, QUIET_AFTER_LOADING)
         return seconds
 
 
