@@ -112,7 +112,10 @@ def test_one_that_is_told_before_it_listens_begins_again_at_once(tmp_path: Path)
     async def main() -> None:
         said = Said(tmp_path / "said")
         script = (
-            "import os, sys, time\nopen(sys.argv[1], 'a').write(f'worker {os.getpid()} began\\n')\ntime.sleep(60)\n"
+            "import os, signal, sys, time\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # which it is not where the tests are run by nohup
+            "open(sys.argv[1], 'a').write(f'worker {os.getpid()} began\\n')\n"
+            "time.sleep(60)\n"
         )
         command = [sys.executable, "-c", script, str(said.path)]
         crew = Crew(Commands(command, []), restart_after=(60.0, 60.0))  # as one that died it would wait for that
